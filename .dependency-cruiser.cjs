@@ -32,7 +32,7 @@ const folderRules = Object.entries(folders).map(([folder, { ours, packages }]) =
   to: {
     pathNot: [
       `^(${alternatives([folder, ...ours])})(/|$)`,
-      `^node_modules/(${alternatives([...packages, ...packages.map((name) => `@types/${name}`)])})/`,
+      `(^|/)node_modules/(${alternatives([...packages, ...packages.map((name) => `@types/${name}`)])})/`,
       "^node:",
     ],
     dependencyTypesNot: ["core"],
@@ -44,7 +44,7 @@ const soleImporter = (name, packages, only) => ({
   name,
   severity: "error",
   from: { path: "^(api|domain|engine|formats|platform|workers)/", pathNot: only },
-  to: { path: `^node_modules/(${alternatives(packages)})/` },
+  to: { path: `(^|/)node_modules/(${alternatives(packages)})/` },
 });
 
 /** Files under engine/`folder` may not reach into the engine folders named in `never`. */
