@@ -1,0 +1,104 @@
+// A job as clients see it: created with its queue delivery in one transaction, watched, canceled, resumed.
+// What a worker does to a job is in job-claims.ts.
+import type { Delivery } from "./queue.ts";
+import type { Job, JobCheckpoint, JobEvent, Prisma } from "../prisma/client/client.ts";
+
+export type JobRow = Job;
+export type JobEventRow = JobEvent;
+export type JobCheckpointRow = JobCheckpoint;
+export type Transaction = Prisma.TransactionClient;
+export type Json = Prisma.InputJsonValue;
+
+export const JOB_TERMINAL = ["succeeded", "failed", "canceled"] as const;
+
+export interface NewJob {
+  readonly id: string;
+  readonly workspaceId: string;
+  readonly apiKeyId?: string | undefined;
+  readonly parentId?: string | undefined;
+  readonly kind: string;
+  readonly input: Json;
+  readonly metadata?: Json | undefined;
+  /** Higher goes first. Default 0. */
+  readonly priority?: number | undefined;
+  /** A queue name from queue.ts (`batchQueue("any")`). Default: any batch worker. */
+  readonly queue?: string | undefined;
+}
+
+export interface Jobs {
+  /** Writes the row and its delivery in `tx`, so that neither exists without the other. */
+  create(tx: Transaction, job: NewJob): Promise<JobRow>;
+  /** Null when the workspace has no such job. */
+  find(workspaceId: string, id: string): Promise<JobRow | null>;
+  /** A queued job is canceled at once; a running one is asked to stop; a finished one stays as it is. Null: no such job. */
+  requestCancel(workspaceId: string, id: string): Promise<JobRow | null>;
+  /** Queues a failed or canceled job that has a checkpoint again. "refused" when its state or a missing checkpoint forbids it. */
+  resume(workspaceId: string, id: string): Promise<JobRow | "refused" | null>;
+  /** Events after a cursor, oldest first. */
+  events(jobId: string, after: number, limit: number): Promise<JobEventRow[]>;
+  /** Yields events after the cursor as they come; ends after the event that ends the job, or when the signal aborts. */
+  subscribe(jobId: string, after: number, signal: AbortSignal): AsyncIterable<JobEventRow>;
+  /** Resolves with the row when it is terminal, or as it is after `timeoutMs` (`Prefer: wait`). */
+  waitForEnd(jobId: string, timeoutMs: number, signal?: AbortSignal): Promise<JobRow | null>;
+  latestCheckpoint(jobId: string): Promise<JobCheckpointRow | null>;
+  /** How many queued jobs of the same queue will start before it; null unless it is queued. */
+  queuePosition(job: JobRow): Promise<number | null>;
+}
+
+/** Names the right to write: a row that has moved on to another epoch, or ended, refuses it. */
+export interface Fence {
+  readonly jobId: string;
+  readonly epoch: number;
+}
+
+export interface JobClaim extends Fence {
+  readonly job: JobRow;
+  readonly delivery: Delivery;
+  readonly checkpoint: JobCheckpointRow | null;
+}
+
+export interface JobOutcome {
+  readonly state: "succeeded" | "failed" | "canceled";
+  readonly result?: Json | undefined;
+  /** A problem object (domain/problem.ts) for failed. */
+  readonly error?: Json | undefined;
+  readonly metrics?: Json | undefined;
+  /** Names under which artifacts of this job become visible: artifacts.create(…, {jobId}) made them pending. */
+  readonly artifacts?: readonly { readonly name: string; readonly artifactId: string }[] | undefined;
+  /** Runs inside the ending transaction: rows of models, saes, datasets that exist only if this commit wins. */
+  readonly write?: ((tx: Transaction) => Promise<void>) | undefined;
+}
+
+/** The worker's side. Every method that writes throws `StaleEpoch` when the fence is no longer the row's. */
+export interface JobClaims {
+  /** Takes the next epoch. Null: nothing to do (the row has ended, or another live delivery owns it); the delivery is settled. */
+  claim(delivery: Delivery, workerId: string): Promise<JobClaim | null>;
+  /** Renews the queue's claim and the row's heartbeat; tells whether a cancel was requested. Call every 3–5 s while the device makes steps. */
+  heartbeat(claim: JobClaim): Promise<{ readonly cancelRequested: boolean }>;
+  progress(fence: Fence, progress: Json, options?: { step?: bigint | number; metrics?: Json }): Promise<void>;
+  appendEvent(fence: Fence, type: string, data: Json): Promise<number>;
+  /** Records an already stored blob as the newest checkpoint, then forgets the older ones in the same commit. */
+  recordCheckpoint(
+    fence: Fence,
+    checkpoint: { step: bigint | number; digest: string; sizeBytes: number; metadata?: Json },
+  ): Promise<void>;
+  /** First commit under epoch and state wins. */
+  finish(claim: JobClaim, outcome: JobOutcome): Promise<JobRow>;
+  /** SIGTERM or the queue's 24 h limit: back to queued, a new delivery and the end of the old one in one transaction. No attempt counted. */
+  requeuePreempted(claim: JobClaim): Promise<JobRow>;
+  /** The device process died. Retried with backoff from the last checkpoint, or failed with a diagnosis when it died at this step before. */
+  reportCrash(claim: JobClaim, reason: string): Promise<JobRow>;
+  /** Queues running rows that no delivery will ever run again; fails none. Any process may call it every few seconds. */
+  reconcile(): Promise<readonly string[]>;
+}
+
+export class StaleEpoch extends Error {
+  override readonly name = "StaleEpoch";
+  readonly jobId: string;
+  readonly epoch: number;
+  constructor(fence: Fence) {
+    super(`${fence.jobId}: epoch ${fence.epoch} is no longer the one that may write`);
+    this.jobId = fence.jobId;
+    this.epoch = fence.epoch;
+  }
+}
