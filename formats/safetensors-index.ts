@@ -1,0 +1,93 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  openSafetensors,
+  readTensorFloat32,
+  type SafetensorsEntry,
+  SafetensorsError,
+  type SafetensorsFile,
+} from "./safetensors.ts";
+
+/** All weights of a checkpoint folder by name, in one file or in several shards. */
+export interface SafetensorsSet {
+  readonly files: readonly SafetensorsFile[];
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry & { readonly file: SafetensorsFile }>;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, in `folder`.
+ *
+ * @throws SafetensorsError naming the shard that is absent, or the tensor that the index promises and its shard lacks.
+ */
+export async function openSafetensorsSet(folder: string): Promise<SafetensorsSet> {
+  const index = await readOptional(join(folder, "model.safetensors.index.json"));
+  if (index === null) return gather([await openShard(folder, "model.safetensors")]);
+  const places = parseIndex(index);
+  const shards = new Map<string, SafetensorsFile>();
+  for (const shard of new Set(places.values())) shards.set(shard, await openShard(folder, shard));
+  for (const [name, shard] of places) {
+    if (!shards.get(shard)!.tensors.has(name)) {
+      throw new SafetensorsError(`the index places tensor ${JSON.stringify(name)} in ${shard}, which does not hold it`);
+    }
+  }
+  return gather([...shards.values()]);
+}
+
+function parseIndex(text: string): Map<string, string> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new SafetensorsError(`model.safetensors.index.json is not JSON: ${(error as Error).message}`);
+  }
+  const map = (json as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== "object" || map === null)
+    throw new SafetensorsError("model.safetensors.index.json has no weight_map");
+  for (const [name, shard] of Object.entries(map)) {
+    // A shard is a file beside the index; anything with a path in it could reach outside the folder.
+    if (typeof shard !== "string" || /[/\\]/.test(shard) || !shard.endsWith(".safetensors")) {
+      throw new SafetensorsError(
+        `the index places tensor ${JSON.stringify(name)} in ${JSON.stringify(shard)}, which is not a file name of a shard`,
+      );
+    }
+  }
+  return new Map(Object.entries(map as Record<string, string>));
+}
+
+async function openShard(folder: string, shard: string): Promise<SafetensorsFile> {
+  try {
+    return await openSafetensors(join(folder, shard));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new SafetensorsError(`the file ${shard} is missing in ${folder}`);
+    throw error;
+  }
+}
+
+function gather(files: SafetensorsFile[]): SafetensorsSet {
+  const tensors = new Map<string, SafetensorsEntry & { file: SafetensorsFile }>();
+  for (const file of files) {
+    for (const entry of file.tensors.values()) {
+      if (tensors.has(entry.name)) throw new SafetensorsError(`tensor ${JSON.stringify(entry.name)} is in two shards`);
+      tensors.set(entry.name, { ...entry, file });
+    }
+  }
+  return { files, tensors, sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0) };
+}
+
+async function readOptional(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** One floating-point tensor of the set as float32. */
+export function readSetFloat32(set: SafetensorsSet, name: string): Promise<Float32Array> {
+  const entry = set.tensors.get(name);
+  if (!entry) throw new SafetensorsError(`tensor ${JSON.stringify(name)} is missing`);
+  return readTensorFloat32(entry.file, name);
+}
