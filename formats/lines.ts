@@ -1,0 +1,44 @@
+import { rowTooLong } from "./refusal.ts";
+
+export interface Line {
+  /** 1-based. */
+  readonly number: number;
+  readonly text: string;
+}
+
+/**
+ * Splits text into lines at LF or CRLF; a last line without an end counts, an empty rest does not.
+ *
+ * @throws Problem with the line's number as soon as a line passes `maxLength`, before the rest of it is read
+ */
+export async function* splitLines(source: AsyncIterable<string>, maxLength: number): AsyncGenerator<Line> {
+  let pending: string[] = [];
+  let pendingLength = 0;
+  let number = 1;
+
+  function take(last: string): Line {
+    const joined = pending.length > 0 ? pending.join("") + last : last;
+    pending = [];
+    pendingLength = 0;
+    const text = joined.endsWith("\r") ? joined.slice(0, -1) : joined;
+    return { number: number++, text };
+  }
+
+  function check(length: number): void {
+    if (length > maxLength) throw rowTooLong(number, maxLength);
+  }
+
+  for await (const chunk of source) {
+    let from = 0;
+    for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", from)) {
+      check(pendingLength + end - from);
+      yield take(chunk.slice(from, end));
+      from = end + 1;
+    }
+    if (from === chunk.length) continue;
+    pending.push(chunk.slice(from));
+    pendingLength += chunk.length - from;
+    check(pendingLength);
+  }
+  if (pendingLength > 0) yield take("");
+}
