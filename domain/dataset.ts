@@ -1,0 +1,83 @@
+// Datasets: immutable lists of samples.
+import { type Static, Type } from "typebox";
+import { closed, type JsonValue, Metadata, Name, Timestamp } from "./schema.ts";
+
+/** Columns that have a meaning to jobs; every other column is kept as it is. */
+export const wellKnownColumns = [
+  "text",
+  "prompt",
+  "question",
+  "answer",
+  "choices",
+  "label",
+  "language",
+  "messages",
+] as const;
+export type WellKnownColumn = (typeof wellKnownColumns)[number];
+
+/** One sample: its own columns, with the well-known names filled in by the mapping. `text` is always there. */
+export interface Sample {
+  text: string;
+  [column: string]: JsonValue;
+}
+
+export const maximumInlineSamples = 10_000;
+
+/** Well-known name ← name of the source column (or a dotted path into it). */
+export const ColumnMapping = Type.Record(
+  Type.String({ minLength: 1, maxLength: 64 }),
+  Type.String({ minLength: 1, maxLength: 256 }),
+  { maxProperties: 32, description: 'well-known column ← your column, e.g. {"text": "content"}' },
+);
+export type ColumnMapping = Static<typeof ColumnMapping>;
+
+export const CreateDataset = closed(
+  {
+    name: Name,
+    samples: Type.Array(Type.Record(Type.String({ minLength: 1, maxLength: 256 }), Type.Unknown()), {
+      minItems: 1,
+      maxItems: maximumInlineSamples,
+    }),
+    mapping: Type.Optional(ColumnMapping),
+    metadata: Type.Optional(Metadata),
+  },
+  {
+    title: "CreateDataset",
+    examples: [{ name: "greetings", samples: [{ text: "Good morning.", label: "polite" }] }],
+  },
+);
+export type CreateDataset = Static<typeof CreateDataset>;
+
+export const CreateDatasetFromArtifact = closed(
+  {
+    name: Name,
+    artifact_id: Type.String({ description: "an uploaded file: JSONL, CSV, TSV, Parquet or text, also gzipped" }),
+    file_name: Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: "tells the format" })),
+    mapping: Type.Optional(ColumnMapping),
+    metadata: Type.Optional(Metadata),
+  },
+  { title: "CreateDatasetFromArtifact" },
+);
+export type CreateDatasetFromArtifact = Static<typeof CreateDatasetFromArtifact>;
+
+export const Dataset = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal("dataset"),
+    name: Type.String(),
+    samples: Type.Integer({ description: "how many" }),
+    columns: Type.Array(Type.String()),
+    size_bytes: Type.Integer(),
+    digest: Type.String(),
+    metadata: Metadata,
+    created_at: Timestamp,
+  },
+  { title: "Dataset" },
+);
+export type Dataset = Static<typeof Dataset>;
+
+export const DatasetSample = Type.Record(Type.String(), Type.Unknown(), {
+  title: "Sample",
+  description: "the row's columns, with the well-known names filled in by the mapping; `text` is always there",
+});
+export type DatasetSample = Static<typeof DatasetSample>;

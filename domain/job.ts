@@ -1,0 +1,144 @@
+// Jobs: asynchronous work, its states and the table of its kinds.
+import { type Static, type TSchema, Type } from "typebox";
+import { ArtifactLink } from "./artifact.ts";
+import { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "./benchmark.ts";
+import { CreateModel, ModelImportResult } from "./model.ts";
+import { Problem, ProblemDetails } from "./problem.ts";
+import { CreateSae, SaeImportResult } from "./sae.ts";
+import { closed, Metadata, nullable, oneOf, Timestamp } from "./schema.ts";
+import { SaeTrainInput } from "./training.ts";
+
+export const jobStates = ["queued", "running", "succeeded", "failed", "canceled"] as const;
+export type JobState = (typeof jobStates)[number];
+export const terminalJobStates: readonly JobState[] = ["succeeded", "failed", "canceled"];
+
+export function isTerminal(state: string): boolean {
+  return (terminalJobStates as readonly string[]).includes(state);
+}
+
+export const SaeTrainResult = Type.Object(
+  {
+    sae_ids: Type.Array(Type.String(), { description: "in the order of `layers`" }),
+    release_id: Type.String(),
+    report_artifact_id: Type.String(),
+  },
+  { title: "SaeTrainResult" },
+);
+export type SaeTrainResult = Static<typeof SaeTrainResult>;
+
+interface JobKindEntry {
+  readonly title: string;
+  readonly description: string;
+  readonly input: TSchema;
+  readonly result: TSchema;
+}
+
+/** A kind that is not built yet is absent. */
+export const jobKinds = {
+  "model.import": {
+    title: "Import a model",
+    description: "Reads a model's files, checks that it computes, measures its residual norms and registers it.",
+    input: CreateModel,
+    result: ModelImportResult,
+  },
+  "sae.import": {
+    title: "Import an sae",
+    description: "Reads an sae's files in a known layout, checks them against the model and registers the sae.",
+    input: CreateSae,
+    result: SaeImportResult,
+  },
+  "sae.train": {
+    title: "Train saes",
+    description: "Trains one sae per layer on the activations of a model over a dataset, from one forward pass.",
+    input: SaeTrainInput,
+    result: SaeTrainResult,
+  },
+  "benchmark.analyze": {
+    title: "Analyse benchmarks",
+    description: "Measures how redundant each benchmark is and how much they overlap, from the features they activate.",
+    input: BenchmarkAnalyzeInput,
+    result: BenchmarkAnalyzeResult,
+  },
+} as const satisfies Record<string, JobKindEntry>;
+
+export type JobKind = keyof typeof jobKinds;
+export const jobKindNames = Object.keys(jobKinds) as JobKind[];
+export type JobInput<K extends JobKind> = Static<(typeof jobKinds)[K]["input"]>;
+export type JobResult<K extends JobKind> = Static<(typeof jobKinds)[K]["result"]>;
+
+export function jobKind(kind: string): JobKind {
+  if (Object.hasOwn(jobKinds, kind)) return kind as JobKind;
+  const detail = `"${kind}" is not one of ${jobKindNames.join(", ")}`;
+  throw new Problem("JOB_KIND_UNKNOWN", detail, { errors: [{ pointer: "/kind", detail }] });
+}
+
+/** `input` is checked against its kind's schema after `kind` is known, so that errors point into the right schema. */
+export const CreateJob = closed(
+  {
+    kind: Type.String({ minLength: 1, maxLength: 64, description: `one of ${jobKindNames.join(", ")}` }),
+    input: Type.Record(Type.String(), Type.Unknown(), { description: "as the kind's input schema says" }),
+    parent_id: Type.Optional(Type.String({ description: "a job that this one belongs to" })),
+    metadata: Type.Optional(Metadata),
+  },
+  {
+    title: "CreateJob",
+    examples: [
+      {
+        kind: "sae.train",
+        input: { model_id: "demo", dataset_id: "corpus", layers: [2, 3], width: 4096, k: 50, tokens: 2_000_000 },
+      },
+    ],
+  },
+);
+export type CreateJob = Static<typeof CreateJob>;
+
+export const JobProgress = Type.Object(
+  {
+    done: Type.Number(),
+    total: nullable(Type.Number()),
+    unit: Type.String({ description: "what is counted, e.g. tokens" }),
+    rate: nullable(Type.Number({ description: "units per second" })),
+    eta_s: nullable(Type.Number({ description: "seconds until done, at this rate" })),
+  },
+  { title: "JobProgress" },
+);
+export type JobProgress = Static<typeof JobProgress>;
+
+export const Job = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal("job"),
+    kind: Type.String(),
+    state: oneOf(jobStates),
+    parent_id: nullable(Type.String()),
+    cancel_requested_at: nullable(Timestamp),
+    input: Type.Record(Type.String(), Type.Unknown()),
+    progress: nullable(JobProgress),
+    queue_position: nullable(Type.Integer({ description: "jobs that start before it; null unless queued" })),
+    attempt: Type.Integer(),
+    preemptions: Type.Integer(),
+    checkpoint: nullable(Type.Object({ step: Type.Number(), size_bytes: Type.Integer(), created_at: Timestamp })),
+    metrics: nullable(Type.Record(Type.String(), Type.Unknown())),
+    error: nullable(ProblemDetails),
+    result: nullable(Type.Record(Type.String(), Type.Unknown())),
+    artifacts: Type.Array(ArtifactLink),
+    metadata: Metadata,
+    created_at: Timestamp,
+    started_at: nullable(Timestamp),
+    finished_at: nullable(Timestamp),
+  },
+  { title: "Job" },
+);
+export type Job = Static<typeof Job>;
+
+export const JobEvent = Type.Object(
+  {
+    id: Type.Integer({ description: "counts up within the job; the id of the server-sent event" }),
+    object: Type.Literal("job.event"),
+    type: Type.String({ description: "e.g. created, started, progress, checkpoint, preempted, crashed, succeeded" }),
+    data: Type.Record(Type.String(), Type.Unknown()),
+    created_at: Timestamp,
+  },
+  { title: "JobEvent" },
+);
+export type JobEvent = Static<typeof JobEvent>;

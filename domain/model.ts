@@ -1,0 +1,60 @@
+// A model: a causal language model in Hugging Face layout.
+import { type Static, Type } from "typebox";
+import { closed, Metadata, Name, nullable, oneOf, Timestamp } from "./schema.ts";
+import { Source } from "./source.ts";
+
+export const precisions = ["float32"] as const;
+
+export const CreateModel = closed(
+  {
+    name: Name,
+    source: Source,
+    precision: Type.Optional(
+      oneOf(precisions, { default: "float32", description: "the precision that the model runs in" }),
+    ),
+    metadata: Type.Optional(Metadata),
+  },
+  { title: "CreateModel" },
+);
+export type CreateModel = Static<typeof CreateModel>;
+
+/** What the import measured to be sure that the files compute. */
+export const LogitCheck = Type.Object(
+  {
+    passed: Type.Boolean(),
+    tokens: Type.Integer({ description: "tokens of the calibration text that were run" }),
+    cross_entropy_nats: Type.Number({ description: "mean next-token cross-entropy on the calibration text" }),
+    finite: Type.Boolean({ description: "every logit was finite" }),
+  },
+  { title: "LogitCheck", additionalProperties: true },
+);
+export type LogitCheck = Static<typeof LogitCheck>;
+
+export const Model = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal("model"),
+    created: Type.Integer({ description: "seconds since 1970, as OpenAI writes it" }),
+    owned_by: Type.String(),
+    name: Type.String(),
+    family: Type.String({ description: "e.g. qwen3" }),
+    layers: Type.Integer(),
+    d_model: Type.Integer(),
+    vocab_size: Type.Integer(),
+    context_length: Type.Integer(),
+    precision: Type.String(),
+    digest: Type.String({ description: "of the weights and the configuration" }),
+    logit_check: nullable(LogitCheck),
+    residual_norms: Type.Array(nullable(Type.Number()), {
+      description:
+        "m_n: median L2 norm of resid_post.n over the calibration text, without position 0 and without norms above 10 times the median",
+    }),
+    metadata: Metadata,
+    created_at: Timestamp,
+  },
+  { title: "Model" },
+);
+export type Model = Static<typeof Model>;
+
+export const ModelImportResult = Type.Object({ model_id: Type.String() }, { title: "ModelImportResult" });
+export type ModelImportResult = Static<typeof ModelImportResult>;
