@@ -4,7 +4,7 @@ import type { Dim, DType, Value } from "../onnx/graph.ts";
 import { formatShape, resolveAxis, sameShape, sumOfDims } from "../onnx/shape.ts";
 import { cast, equal } from "./elementwise.ts";
 import { checked, emit, illegalShape, indices as indexTypes, int64, requireDType } from "./emit.ts";
-import { range, unsqueeze } from "./shape.ts";
+import { range, sizes, unsqueeze } from "./shape.ts";
 
 type Bound = number | Value;
 
@@ -51,14 +51,14 @@ function describe(bound: Bound | undefined): string {
 }
 
 /** Cuts the axis into pieces of the given sizes. */
-export function split(x: Value, pieces: readonly number[], axis: number): Value[] {
+export function split(x: Value, pieces: readonly Dim[], axis: number): Value[] {
   const resolved = checked("Split", x, () => resolveAxis(axis, x.shape.length));
-  const total = pieces.reduce((sum, piece) => sum + piece, 0);
+  const total = checked("Split", x, () => sumOfDims(pieces));
   if (x.shape[resolved] !== total)
     throw illegalShape("Split", x, `pieces that add up to ${x.shape[resolved]}`, `${total}`);
   return x.graph.current.node(
     "Split",
-    [x, int64(x, pieces)],
+    [x, sizes(x.graph, pieces)],
     pieces.map((piece) => ({ dtype: x.dtype, shape: x.shape.with(resolved, piece) })),
     { attributes: { axis: { int: resolved } } },
   );
