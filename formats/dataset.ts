@@ -75,7 +75,7 @@ async function* readRows(source: ByteSource, options: ReadDatasetOptions, limits
     yield* readParquet(content.bytes, limits);
     return;
   }
-  if (isParquet) throw formatUnknown(`"${options.fileName}" is a Parquet file: name it so`);
+  if (isParquet) throw formatUnknown(`"${options.fileName}" is a Parquet file, not ${format}`);
   const text = decodeUtf8(content.bytes);
   const expected = [...KNOWN_COLUMN_NAMES, ...Object.values(options.mapping ?? {})];
   const header = options.header === undefined ? {} : { header: options.header };

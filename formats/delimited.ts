@@ -1,5 +1,4 @@
-import { pipeline, Readable } from "node:stream";
-import { CsvError, parse } from "csv-parse";
+import { CsvError, type Parser, parse } from "csv-parse";
 import type { DatasetLimits } from "./limits.ts";
 import { invalidFile, invalidRow, rowTooLong } from "./refusal.ts";
 import type { Row } from "./row.ts";
@@ -38,23 +37,55 @@ export async function* readDelimited(
     relax_quotes: options.delimiter === "\t",
     skip_empty_lines: true,
   });
-  const records = pipeline(Readable.from(text), parser, () => {}) as AsyncIterable<ParsedRecord>;
   let columns: string[] | undefined;
   let hasHeader = false;
   let number = 0;
-  try {
-    for await (const { record, info } of records) {
-      if (columns === undefined) {
-        if (record.length > limits.columns) throw invalidRow(1, `more than ${limits.columns} columns`);
-        hasHeader = options.header ?? looksLikeHeader(record, options.expected ?? []);
-        columns = hasHeader ? headerNames(record) : record.map((_, i) => `column_${i + 1}`);
-        if (hasHeader) continue;
-      }
-      number += 1;
-      yield { number, fields: toFields(record, columns, number, info.lines, hasHeader) };
+  for await (const { record, info } of records(text, parser, (error) => describe(error, number + 1, limits))) {
+    if (columns === undefined) {
+      if (record.length > limits.columns) throw invalidFile(`the file has more than ${limits.columns} columns`);
+      hasHeader = options.header ?? looksLikeHeader(record, options.expected ?? []);
+      columns = hasHeader ? headerNames(record) : record.map((_, i) => `column_${i + 1}`);
+      if (hasHeader) continue;
     }
-  } catch (error) {
-    throw error instanceof CsvError ? describe(error, number + 1, limits) : error;
+    number += 1;
+    yield { number, fields: toFields(record, columns, number, info.lines, hasHeader) };
+  }
+}
+
+/**
+ * Drives the parser by hand: a piped stream drops the records that it has parsed but not delivered when the next one
+ * is broken, and the row in the message would then depend on timing.
+ */
+async function* records(
+  text: AsyncIterable<string>,
+  parser: Parser,
+  refused: (error: CsvError) => Error,
+): AsyncGenerator<ParsedRecord> {
+  let failure: Error | undefined;
+  parser.on("error", (error) => {
+    failure = error;
+  });
+  const parsed = (): ParsedRecord[] => {
+    const ready: ParsedRecord[] = [];
+    for (let next = parser.read(); next !== null; next = parser.read()) ready.push(next);
+    return ready;
+  };
+  try {
+    for await (const chunk of text) {
+      const written = new Promise<void>((resolve) => parser.write(chunk, () => resolve()));
+      yield* parsed();
+      await written;
+      yield* parsed();
+      if (failure) break;
+    }
+    if (!failure) {
+      const ended = new Promise<void>((resolve) => parser.end(resolve));
+      await ended;
+      yield* parsed();
+    }
+    if (failure) throw failure instanceof CsvError ? refused(failure) : failure;
+  } finally {
+    parser.destroy();
   }
 }
 
@@ -105,7 +136,7 @@ function describe(error: CsvError, row: number, limits: DatasetLimits): Error {
     case "CSV_MAX_RECORD_SIZE":
       return rowTooLong(row, limits.rowLength);
     case "CSV_QUOTE_NOT_CLOSED":
-      return invalidRow(row, `a quoted field is never closed (it opens on line ${error.lines})`);
+      return invalidRow(row, `a quoted field is never closed`);
     case "CSV_INVALID_CLOSING_QUOTE":
       return invalidRow(row, `a quotation mark inside a quoted field is not doubled (line ${error.lines})`);
     case "INVALID_OPENING_QUOTE":

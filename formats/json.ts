@@ -6,9 +6,8 @@ import { isRecord } from "./row.ts";
 
 /** Rows of JSON Lines: one object (or one string, taken as its text) per line; blank lines are skipped. */
 export async function* readJsonl(text: AsyncIterable<string>, limits: DatasetLimits): AsyncGenerator<Row> {
-  for await (const line of splitLines(text, limits.rowLength)) {
-    if (line.text.trim() === "") continue;
-    yield parseRow(line.text, line.number);
+  for await (const lines of splitLines(text, limits.rowLength)) {
+    for (const line of lines) if (line.text.trim() !== "") yield parseRow(line.text, line.number);
   }
 }
 

@@ -7,11 +7,12 @@ export interface Line {
 }
 
 /**
- * Splits text into lines at LF or CRLF; a last line without an end counts, an empty rest does not.
+ * Splits text into lines at LF or CRLF; a last line without an end counts, an empty rest does not. Lines come in groups, one per
+ * chunk of the source: a turn of the event loop for each of millions of short lines would cost more than reading them.
  *
  * @throws Problem with the line's number as soon as a line passes `maxLength`, before the rest of it is read
  */
-export async function* splitLines(source: AsyncIterable<string>, maxLength: number): AsyncGenerator<Line> {
+export async function* splitLines(source: AsyncIterable<string>, maxLength: number): AsyncGenerator<Line[]> {
   let pending: string[] = [];
   let pendingLength = 0;
   let number = 1;
@@ -29,16 +30,19 @@ export async function* splitLines(source: AsyncIterable<string>, maxLength: numb
   }
 
   for await (const chunk of source) {
+    const lines: Line[] = [];
     let from = 0;
     for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", from)) {
       check(pendingLength + end - from);
-      yield take(chunk.slice(from, end));
+      lines.push(take(chunk.slice(from, end)));
       from = end + 1;
     }
+    // Complete lines go out before an overlong rest is refused, so that what comes out does not depend on the chunks.
+    if (lines.length > 0) yield lines;
     if (from === chunk.length) continue;
     pending.push(chunk.slice(from));
     pendingLength += chunk.length - from;
     check(pendingLength);
   }
-  if (pendingLength > 0) yield take("");
+  if (pendingLength > 0) yield [take("")];
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { createWriteStream } from "node:fs";
 import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -28,7 +29,7 @@ const MAX_VALUES_PER_ROW = 10_000;
  * Rows of a Parquet file, one row group in memory at a time.
  *
  * The format's directory is at its end, so the stream is first written to a temporary file, which is removed
- * when the caller is done. Integers beyond 2^53 become strings, dates ISO 8601 strings; binary columns are left out.
+ * when the caller is done. Integers beyond 2^53 become strings, dates ISO 8601 strings; binary values are left out.
  *
  * @throws Problem for a damaged file, and for one that claims more rows, columns or decoded bytes than the limits
  */
@@ -65,7 +66,7 @@ async function* rowsOf(path: string, limits: DatasetLimits): AsyncGenerator<Row>
     for (const group of metadata.row_groups) {
       const rowEnd = rowStart + Number(group.num_rows);
       const objects = await guarded(() =>
-        parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors: cappedCompressors }),
+        parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors: cappedCompressors, utf8: false }),
       );
       for (const [i, object] of objects.entries()) yield { number: rowStart + i + 1, fields: plain(object) };
       rowStart = rowEnd;
@@ -119,18 +120,19 @@ async function guarded<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Old writers store text without saying so: bytes that are UTF-8 are text, others (images, sound) are left out. */
 function plain(object: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(object).flatMap(([name, value]) => (value instanceof Uint8Array ? [] : [[name, plainValue(value)]])),
-  );
+  const entries = Object.entries(object).map(([name, value]) => [name, plainValue(value)] as const);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 
 function plainValue(value: unknown): unknown {
+  if (value instanceof Uint8Array)
+    return isUtf8(value) && !value.includes(0) ? Buffer.from(value).toString() : undefined;
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  if (Array.isArray(value)) return value.map(plainValue);
-  if (ArrayBuffer.isView(value))
-    return value instanceof Uint8Array ? null : Array.from(value as unknown as ArrayLike<unknown>, plainValue);
+  if (Array.isArray(value)) return value.map((item) => plainValue(item) ?? null);
+  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, plainValue);
   if (typeof value === "object" && value !== null) return plain(value as Record<string, unknown>);
   return value;
 }

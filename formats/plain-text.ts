@@ -4,7 +4,9 @@ import type { Row } from "./row.ts";
 
 /** Rows of plain text: each line that is not blank is one sample. The row's number is the line's. */
 export async function* readPlainText(text: AsyncIterable<string>, limits: DatasetLimits): AsyncGenerator<Row> {
-  for await (const line of splitLines(text, limits.rowLength)) {
-    if (line.text.trim() !== "") yield { number: line.number, fields: { text: line.text } };
+  for await (const lines of splitLines(text, limits.rowLength)) {
+    for (const line of lines) {
+      if (line.text.trim() !== "") yield { number: line.number, fields: { text: line.text } };
+    }
   }
 }

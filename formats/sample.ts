@@ -84,7 +84,9 @@ function fillKnown(fields: Record<string, JsonValue>): void {
 
 function textOf(fields: Record<string, JsonValue>, row: number, columns: readonly string[]): string {
   const only = columns.length === 1 ? fields[columns[0]!] : undefined;
-  const source = fields.text ?? fields.prompt ?? fields.question ?? conversationText(fields.messages) ?? only;
+  // The first that is there decides, null or not: falling through row by row would mix columns silently.
+  const candidates = [fields.text, fields.prompt, fields.question, conversationText(fields.messages), only];
+  const source = candidates.find((candidate) => candidate !== undefined);
   if (source === undefined) {
     throw invalidRow(
       row,
