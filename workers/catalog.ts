@@ -1,0 +1,13 @@
+/** The rows a handler may read, asked of the supervisor: the device holds no database connection. */
+import type { Calls } from "./calls.ts";
+import type { Catalog } from "./jobs/handler.ts";
+
+export function createCatalog(calls: Calls, workspaceId: string): Catalog {
+  return {
+    model: (id) => calls.call("catalog.model", { workspaceId, id }),
+    sae: (id) => calls.call("catalog.sae", { workspaceId, id }),
+    dataset: (id) => calls.call("catalog.dataset", { workspaceId, id }),
+    artifact: (id) => calls.call("catalog.artifact", { workspaceId, id }),
+    taken: (kind, names) => calls.call("catalog.taken", { workspaceId, kind, names }),
+  };
+}

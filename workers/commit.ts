@@ -1,0 +1,103 @@
+/** The end of a job in the database: its artifacts, models and saes appear with its last state, or not at all. */
+import { fieldProblem, Problem, type ProblemDetails, toProblemDetails } from "../domain/problem.ts";
+import type { JobClaim, JobOutcome, Json, Transaction } from "../platform/jobs.ts";
+import type { Platform } from "../platform/platform.ts";
+import type { JobOutput } from "./protocol.ts";
+
+export async function finishJob(
+  platform: Platform,
+  claim: JobClaim,
+  state: JobOutcome["state"],
+  output: JobOutput | null,
+  error: ProblemDetails | null,
+): Promise<void> {
+  try {
+    await commit(platform, claim, state, output, error);
+  } catch (thrown) {
+    // Two jobs may have promised the same name; the first commit has it, and the second leaves nothing.
+    if (!isUniqueViolation(thrown)) throw thrown;
+    const problem = fieldProblem("NAME_TAKEN", "/name", "another job finished first and took this name");
+    await commit(platform, claim, "failed", null, toProblemDetails(problem));
+  }
+}
+
+async function commit(
+  platform: Platform,
+  claim: JobClaim,
+  state: JobOutcome["state"],
+  output: JobOutput | null,
+  error: ProblemDetails | null,
+): Promise<void> {
+  const workspaceId = claim.job.workspace_id;
+  for (const artifact of output?.artifacts ?? []) {
+    // Pending until the commit below makes it visible; the collector removes it when that never comes.
+    await platform.artifacts.create({ ...artifact, workspaceId, jobId: claim.jobId, visible: false });
+  }
+  await platform.claims.finish(claim, {
+    state,
+    result: state === "succeeded" || output?.saes?.length ? (output?.result as Json | undefined) : undefined,
+    error: (error ?? undefined) as Json | undefined,
+    metrics: output?.metrics as Json | undefined,
+    artifacts: output?.artifacts?.map(({ name, id }) => ({ name, artifactId: id })),
+    write: output ? (tx) => writeRows(tx, claim, output) : undefined,
+  });
+}
+
+async function writeRows(tx: Transaction, claim: JobClaim, output: JobOutput): Promise<void> {
+  const ours = { workspace_id: claim.job.workspace_id, job_id: claim.jobId };
+  for (const model of output.models ?? []) {
+    await tx.model.create({
+      data: {
+        ...ours,
+        id: model.id,
+        name: model.name,
+        family: model.family,
+        layers: model.layers,
+        d_model: model.dModel,
+        vocab_size: model.vocabSize,
+        context_length: model.contextLength,
+        precision: model.precision,
+        digest: model.digest,
+        size_bytes: model.sizeBytes,
+        source: model.source as Json,
+        path: model.path,
+        files: model.files as unknown as Json,
+        stats: model.stats as Json,
+        metadata: model.metadata as Json,
+      },
+    });
+  }
+  for (const sae of output.saes ?? []) {
+    // A model deleted while its sae was being made would otherwise surface as a foreign key error.
+    const model = await tx.model.findFirst({ where: { id: sae.modelId, workspace_id: ours.workspace_id } });
+    if (!model) throw new Problem("MODEL_NOT_FOUND", `${sae.modelId} was deleted meanwhile`);
+    await tx.sae.create({
+      data: {
+        ...ours,
+        id: sae.id,
+        name: sae.name,
+        release_id: sae.releaseId,
+        model_id: sae.modelId,
+        layer: sae.layer,
+        tap: `resid_post.${sae.layer}`,
+        architecture: sae.architecture,
+        width: sae.width,
+        d_model: sae.dModel,
+        k: sae.k,
+        digest: sae.digest,
+        size_bytes: sae.sizeBytes,
+        weights_artifact_id: sae.weightsArtifactId,
+        config_artifact_id: sae.configArtifactId,
+        source: sae.source as Json,
+        config: sae.config as Json,
+        metrics: sae.metrics as Json,
+        metadata: sae.metadata as Json,
+      },
+    });
+  }
+}
+
+/** Prisma's code for a broken unique constraint. */
+function isUniqueViolation(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "P2002";
+}

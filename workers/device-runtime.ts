@@ -1,0 +1,151 @@
+/**
+ * What a device process does with each message: runs one job at a time (batch) or many requests at once
+ * (interactive) and answers in the words of protocol.ts. Apart from device.ts so that it knows nothing of
+ * processes.
+ */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import { setImmediate as turnOfTheLoop } from "node:timers/promises";
+import { openArtifactStore } from "../platform/artifacts/open.ts";
+import type { ArtifactStore } from "../platform/artifacts/store.ts";
+import { createLog } from "../platform/log.ts";
+import { createBlobs } from "./blobs.ts";
+import { createCalls } from "./calls.ts";
+import { createCatalog } from "./catalog.ts";
+import { describeFailure } from "./failure.ts";
+import { createInteractive, type Interactive } from "./interactive.ts";
+import { type JobContext, type Log, Stopped } from "./jobs/handler.ts";
+import { jobHandlers } from "./jobs/table.ts";
+import type { Capability, DeviceConfig, FromDevice, JobAssignment, JobOutcome, ToDevice } from "./protocol.ts";
+import { createResidency, type Residency } from "./residency.ts";
+
+export interface Device {
+  receive(message: ToDevice): void;
+}
+
+interface Runtime {
+  readonly config: DeviceConfig;
+  readonly log: Log;
+  readonly residency: Residency;
+  readonly store: ArtifactStore;
+  readonly interactive: Interactive;
+  readonly capability: Capability;
+}
+
+export function createDevice(send: (message: FromDevice) => void): Device {
+  const calls = createCalls(send);
+  const running = new Map<string, AbortController>();
+  let runtime: Runtime | null = null;
+
+  return {
+    receive(message) {
+      switch (message.type) {
+        case "start":
+          start(message.config).then(
+            (started) => {
+              runtime = started;
+              send({ type: "ready", capability: started.capability });
+            },
+            // Without a runtime there is nothing to serve: the supervisor reads the log and starts another.
+            (error) => {
+              process.exitCode = 1;
+              process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, () => process.exit(1));
+            },
+          );
+          return;
+        case "run_job":
+          void runJob(message.job);
+          return;
+        case "stop_job":
+          running.get(message.jobId)?.abort(message.reason);
+          return;
+        case "run_request":
+          runtime?.interactive.run(message.request);
+          return;
+        case "stop_request":
+          runtime?.interactive.stop(message.requestId);
+          return;
+        case "answer":
+          calls.answered(message.call, message.value);
+          return;
+        case "refusal":
+          calls.refused(message.call, message.failure);
+      }
+    },
+  };
+
+  async function start(config: DeviceConfig): Promise<Runtime> {
+    await mkdir(config.cacheFolder, { recursive: true });
+    const log = createLog({ level: config.platform.LOG_LEVEL, process: `device of ${config.workerId}` });
+    const residency = createResidency(config.residentBytes);
+    const store = await openArtifactStore(config.platform);
+    return {
+      config,
+      log,
+      residency,
+      store,
+      interactive: createInteractive({ config, log, residency, store, calls, send }),
+      capability: {
+        kinds: Object.keys(jobHandlers),
+        device: config.platform.WORKER_DEVICE,
+        threads: config.threads,
+        memoryBytes: totalmem(),
+        runtime: `node ${process.versions.node}`,
+      },
+    };
+  }
+
+  async function runJob(job: JobAssignment): Promise<void> {
+    const abort = new AbortController();
+    running.set(job.jobId, abort);
+    send({ type: "step", deadlineMs: runtime!.config.stepDeadlineMs });
+    const outcome = await outcomeOf(job, abort.signal);
+    running.delete(job.jobId);
+    send({ type: "step", deadlineMs: null });
+    send({ type: "job_ended", jobId: job.jobId, outcome });
+  }
+
+  async function outcomeOf(job: JobAssignment, signal: AbortSignal): Promise<JobOutcome> {
+    const { config, log, residency, store } = runtime!;
+    const scratch = await mkdtemp(join(config.cacheFolder, "job-"));
+    const blobs = createBlobs(store, job.workspaceId);
+    const context: JobContext = {
+      workspaceId: job.workspaceId,
+      jobId: job.jobId,
+      blobs,
+      catalog: createCatalog(calls, job.workspaceId),
+      residency,
+      settings: {
+        device: config.platform.WORKER_DEVICE,
+        threads: config.threads,
+        modelRoots: config.platform.MODEL_ROOTS,
+        cacheFolder: config.cacheFolder,
+      },
+      log,
+      signal,
+      checkpoint: job.checkpoint,
+      scratch,
+      async step(deadlineMs = config.stepDeadlineMs) {
+        send({ type: "step", deadlineMs });
+        await turnOfTheLoop();
+      },
+      progress: (progress) => send({ type: "progress", jobId: job.jobId, progress }),
+      event: (event, data) => send({ type: "job_event", jobId: job.jobId, event, data }),
+      async saveCheckpoint(bytes, step) {
+        const blob = await blobs.put(bytes);
+        await calls.call("job.checkpoint", { jobId: job.jobId, checkpoint: { ...blob, step } });
+      },
+    };
+    try {
+      const handler = jobHandlers[job.kind];
+      if (!handler) throw new Error(`this worker has no handler for ${job.kind}`);
+      return { type: "succeeded", output: await handler(job.input, context) };
+    } catch (error) {
+      if (error instanceof Stopped) return { type: "stopped", reason: error.reason, output: error.output };
+      return { type: "failed", failure: describeFailure(error), output: null };
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * A job handler: `(input, context) → output`. It knows neither the queue nor the database; everything it may
+ * touch comes with the context, so a test runs it with a store in a temporary folder and rows in an object.
+ */
+import type { Readable } from "node:stream";
+import type { StoredBlob } from "../../platform/artifacts/store.ts";
+import type { CheckpointPointer, JobOutput, Progress, StopReason } from "../protocol.ts";
+import type { Residency } from "../residency.ts";
+
+export interface JobContext {
+  readonly workspaceId: string;
+  readonly jobId: string;
+  readonly blobs: Blobs;
+  readonly catalog: Catalog;
+  readonly residency: Residency;
+  readonly settings: HandlerSettings;
+  readonly log: Log;
+  /** Aborted with a StopReason; a handler notices at its next step, keeps what it has and throws `Stopped`. */
+  readonly signal: AbortSignal;
+  /** State left by an earlier attempt. */
+  readonly checkpoint: CheckpointPointer | null;
+  /** A folder for this run alone, removed when the run ends, however it ends. */
+  readonly scratch: string;
+  /**
+   * Says that a step ended and the next is due within the deadline; lets waiting messages in. A run of the
+   * engine blocks the event loop, so a handler that never awaits this can be neither canceled nor seen alive.
+   */
+  step(deadlineMs?: number): Promise<void>;
+  progress(progress: Progress): void;
+  /** An event of the job's own stream, such as the metrics of a training step. */
+  event(name: string, data: unknown): void;
+  /** Records a checkpoint; when this resolves it is committed and an earlier one may be gone. */
+  saveCheckpoint(bytes: AsyncIterable<Uint8Array> | Uint8Array, step: number): Promise<void>;
+}
+
+export type JobHandler<Input> = (input: Input, context: JobContext) => Promise<JobOutput>;
+
+export interface HandlerSettings {
+  readonly device: "cpu" | "cuda" | "webgpu";
+  readonly threads: number;
+  /** Folders whose contents may be named by a `directory` source. */
+  readonly modelRoots: readonly string[];
+  /** Where artifacts are laid out as files for the engine. */
+  readonly cacheFolder: string;
+}
+
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** The artifact store as a handler sees it: blobs of its own workspace by digest. */
+export interface Blobs {
+  put(bytes: AsyncIterable<Uint8Array> | Readable | Uint8Array): Promise<StoredBlob>;
+  get(digest: string): Promise<AsyncIterable<Uint8Array>>;
+}
+
+/** Rows a handler may read; each throws a problem when the workspace has no such thing. */
+export interface Catalog {
+  model(id: string): Promise<ModelRow>;
+  sae(id: string): Promise<SaeRow>;
+  dataset(id: string): Promise<DatasetRow>;
+  artifact(id: string): Promise<ArtifactRow>;
+  /** Of these names, those already in use. A name may still be taken before the job ends: the commit decides. */
+  taken(kind: NamedKind, names: readonly string[]): Promise<readonly string[]>;
+}
+
+export type NamedKind = "model" | "sae";
+
+export interface ModelRow {
+  readonly id: string;
+  readonly name: string;
+  /** Either a folder on this machine or the files that make one up. */
+  readonly source: FilesAt;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly layers: number;
+  readonly dModel: number;
+  readonly vocab: number;
+  readonly context: number;
+  /** m_n of the API document, by layer; null where the calibration text left too few rows. */
+  readonly residualNorms: readonly (number | null)[];
+}
+
+export interface SaeRow {
+  readonly id: string;
+  readonly name: string;
+  readonly modelId: string;
+  readonly layer: number;
+  readonly architecture: string;
+  readonly width: number;
+  readonly dModel: number;
+  readonly k: number | null;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** A SAELens folder. */
+  readonly files: readonly BlobFile[];
+}
+
+export type FilesAt =
+  | { readonly type: "directory"; readonly path: string }
+  | { readonly type: "blobs"; readonly files: readonly BlobFile[] };
+
+export interface BlobFile {
+  /** Relative path inside the folder. */
+  readonly path: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+export interface DatasetRow {
+  readonly id: string;
+  readonly name: string;
+  readonly samples: number;
+  /** JSON Lines, one sample a line, columns already mapped. */
+  readonly digest: string;
+}
+
+export interface ArtifactRow {
+  readonly id: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly contentType: string;
+}
+
+/** Thrown by a handler that stopped because its signal said so. */
+export class Stopped extends Error {
+  override readonly name = "Stopped";
+  readonly reason: StopReason;
+  /** What was finished until then and shall stay visible. */
+  readonly output: JobOutput | null;
+
+  constructor(reason: StopReason, output: JobOutput | null = null) {
+    super(`stopped: ${reason}`);
+    this.reason = reason;
+    this.output = output;
+  }
+}

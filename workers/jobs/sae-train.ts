@@ -1,0 +1,168 @@
+/**
+ * sae.train: one sae per layer from one forward pass. The model harvests groups of whole sequences in an order that
+ * the seed decides; the trainer filters, mixes and learns. A checkpoint is taken between two groups and holds all
+ * that the rest of the run depends on, so that a resumed run ends with the same bits as an undisturbed one.
+ */
+import type { SaeTrainSettings } from "../../domain/training.ts";
+import { fieldProblem, Problem } from "../../domain/problem.ts";
+import { harvest } from "../../engine/llm/harvest.ts";
+import { parseCheckpoint, serializeCheckpoint } from "../../engine/sae/checkpoint.ts";
+import { stepsOf } from "../../engine/sae/config.ts";
+import { createTrainer, type StepReport, type Trainer, type TrainerState } from "../../engine/sae/trainer.ts";
+import { bytesOf } from "../bytes.ts";
+import { useModel, type WorkerModel } from "../open-models.ts";
+import { openSampleFile } from "../sample-file.ts";
+import { createTokenOrder, FIRST_PLACE, type TokenOrder, type TokenPlace } from "../token-order.ts";
+import { join } from "node:path";
+import { type JobContext, type JobHandler, Stopped } from "./handler.ts";
+import { createProgressMeter } from "./progress.ts";
+import { createCurve, type Curve, type CurvePoint, finishedOutput, partialOutput } from "./sae-train-report.ts";
+import { trainingOptions } from "./training-options.ts";
+
+/** Tokens that go through the model together. Part of what a run depends on: the place moves by whole groups. */
+const GROUP_TOKENS = 4096;
+const CHECKPOINT_EVERY_MS = 30_000;
+const METRICS_EVERY_MS = 1_000;
+
+export const saeTrain: JobHandler<SaeTrainSettings> = async (settings, context) => {
+  const row = await context.catalog.model(settings.model_id);
+  const dataset = await context.catalog.dataset(settings.dataset_id);
+  const samples = await openSampleFile(context.blobs, dataset.digest, join(context.scratch, "samples.jsonl"));
+  const lease = await useModel(context, row);
+  try {
+    const model = lease.value;
+    const order = createTokenOrder({
+      samples,
+      encode: (text) => model.encode(text),
+      contextLength: Math.min(settings.context_tokens, row.context),
+      seed: settings.seed,
+      heldOutFraction: settings.holdout_fraction,
+    });
+    const run = await startRun(settings, context, model);
+    try {
+      await learn(run, order);
+      return await finishedOutput({ ...run, row, dataset, order });
+    } finally {
+      await run.trainer.close();
+    }
+  } finally {
+    lease.release();
+    await samples.close();
+  }
+};
+
+export interface TrainingRun {
+  readonly settings: SaeTrainSettings;
+  readonly context: JobContext;
+  readonly model: WorkerModel;
+  readonly trainer: Trainer;
+  readonly curve: Curve;
+  place: TokenPlace;
+}
+
+/** What a checkpoint holds besides the trainer's state. */
+interface Place {
+  readonly place: TokenPlace;
+  readonly curve: readonly CurvePoint[];
+}
+
+async function startRun(settings: SaeTrainSettings, context: JobContext, model: WorkerModel): Promise<TrainingRun> {
+  const { threads } = context.settings;
+  const saes = settings.layers.map((layer) => trainingOptions(settings, layer, model.config.dModel));
+  const saved = await loadCheckpoint(context);
+  const trainer = await createTrainer({ saes, threads }, saved?.state);
+  const curve = createCurve(stepsOf(trainer.configs[0]!), saved?.curve ?? []);
+  if (saved) context.log.info({ job: context.jobId, done: trainer.progress.done }, "training goes on from a checkpoint");
+  return { settings, context, model, trainer, curve, place: saved?.place ?? FIRST_PLACE };
+}
+
+async function loadCheckpoint(context: JobContext): Promise<(Place & { readonly state: TrainerState }) | null> {
+  if (!context.checkpoint) return null;
+  const { state, about } = parseCheckpoint(await bytesOf(await context.blobs.get(context.checkpoint.digest)));
+  return { state, ...(JSON.parse(about.run ?? "") as Place) };
+}
+
+async function saveCheckpoint(run: TrainingRun): Promise<void> {
+  const about = { run: JSON.stringify({ place: run.place, curve: run.curve.points } satisfies Place) };
+  await run.context.saveCheckpoint(serializeCheckpoint(run.trainer.snapshot(), about), stepOf(run.trainer));
+}
+
+/** Steps made by the slowest of the saes. They differ by a batch at most: each filters its own rows. */
+function stepOf(trainer: Trainer): number {
+  return Math.floor(trainer.progress.done / trainer.configs.length);
+}
+
+async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
+  const { settings, context, model, trainer } = run;
+  const total = settings.layers.length === 0 ? 0 : stepsOf(trainer.configs[0]!) * settings.batch_tokens;
+  const meter = createProgressMeter(total, "tokens");
+  const report = () => context.progress(meter.at(stepOf(trainer) * settings.batch_tokens));
+  const every = settings.checkpoint_every_steps;
+  let checkpointAt = performance.now() + CHECKPOINT_EVERY_MS;
+  let checkpointStep = stepOf(trainer) + (every ?? 0);
+  let metricsAt = 0;
+  report();
+
+  for await (const group of groupsOf(order, run.place)) {
+    await context.step();
+    for await (const batch of harvest(model.language, group.sequences, { layers: settings.layers })) {
+      const steps = await trainer.add(batch).catch(rethrowNotFinite);
+      for (const step of steps) run.curve.add(settings.layers[step.sae]!, step);
+      if (steps.length > 0 && performance.now() >= metricsAt) {
+        metricsAt = performance.now() + METRICS_EVERY_MS;
+        for (const step of latest(steps)) context.event("metrics", metricsOf(settings, step));
+      }
+      await context.step();
+    }
+    run.place = group.next;
+    report();
+    if (context.signal.aborted) return await stop(run);
+    if (trainer.done) return;
+    const due = every === undefined ? performance.now() >= checkpointAt : stepOf(trainer) >= checkpointStep;
+    if (!due) continue;
+    await saveCheckpoint(run);
+    checkpointAt = performance.now() + CHECKPOINT_EVERY_MS;
+    checkpointStep = stepOf(trainer) + (every ?? 0);
+  }
+  if (!trainer.done) {
+    const detail = "no sample of the dataset has two tokens or more once the held-out share is taken";
+    throw fieldProblem("DATASET_TOO_SMALL", "/input/dataset_id", detail);
+  }
+}
+
+async function stop(run: TrainingRun): Promise<never> {
+  await saveCheckpoint(run);
+  const reason = run.context.signal.reason === "preempt" ? "preempt" : "cancel";
+  throw new Stopped(reason, reason === "cancel" ? await partialOutput(run) : null);
+}
+
+/** Whole sequences, gathered until they hold GROUP_TOKENS: the same groups from the same place, always. */
+async function* groupsOf(order: TokenOrder, place: TokenPlace) {
+  let sequences: Int32Array[] = [];
+  let tokens = 0;
+  for await (const { ids, next } of order.from(place)) {
+    sequences.push(ids);
+    tokens += ids.length;
+    if (tokens < GROUP_TOKENS) continue;
+    yield { sequences, next };
+    sequences = [];
+    tokens = 0;
+  }
+}
+
+function latest(steps: readonly StepReport[]): StepReport[] {
+  return [...new Map(steps.map((step) => [step.sae, step])).values()];
+}
+
+function metricsOf(settings: SaeTrainSettings, step: StepReport) {
+  const { sae, dead, ...numbers } = step;
+  return { layer: settings.layers[sae], ...numbers, dead_fraction: dead / settings.width };
+}
+
+/** The trainer says so before it spoils its weights; the client can act on it. */
+function rethrowNotFinite(error: unknown): never {
+  if (error instanceof RangeError && /finite/.test(error.message)) {
+    throw new Problem("TRAINING_NOT_FINITE", error.message, { cause: error });
+  }
+  throw error;
+}

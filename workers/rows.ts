@@ -1,0 +1,114 @@
+/** Database rows in the shape that handlers read. A name or an id finds a row; another workspace's never. */
+import { Problem, type ProblemCode } from "../domain/problem.ts";
+import type { Platform } from "../platform/platform.ts";
+import type { CallHandlers } from "./device-link.ts";
+import type { ArtifactRow, BlobFile, DatasetRow, FilesAt, ModelRow, NamedKind, SaeRow } from "./jobs/handler.ts";
+
+type Database = Platform["db"];
+
+function found<T>(row: T | null, code: ProblemCode, id: string): T {
+  if (row === null) throw new Problem(code, `"${id}" does not exist in this workspace`);
+  return row;
+}
+
+const byIdOrName = (workspaceId: string, id: string) => ({ workspace_id: workspaceId, OR: [{ id }, { name: id }] });
+
+async function readModel(db: Database, workspaceId: string, id: string): Promise<ModelRow> {
+  const row = found(await db.model.findFirst({ where: byIdOrName(workspaceId, id) }), "MODEL_NOT_FOUND", id);
+  const stats = row.stats as { residual_norms?: (number | null)[] };
+  return {
+    id: row.id,
+    name: row.name,
+    source: filesAt(row.path, row.files),
+    digest: row.digest,
+    sizeBytes: Number(row.size_bytes),
+    layers: row.layers,
+    dModel: row.d_model,
+    vocab: row.vocab_size,
+    context: row.context_length,
+    residualNorms: stats.residual_norms ?? [],
+  };
+}
+
+function filesAt(path: string | null, files: unknown): FilesAt {
+  if (path !== null) return { type: "directory", path };
+  const listed = files as { path: string; digest: string; size_bytes: number }[];
+  return { type: "blobs", files: listed.map((file) => ({ ...file, sizeBytes: Number(file.size_bytes) })) };
+}
+
+async function readSae(db: Database, workspaceId: string, id: string): Promise<SaeRow> {
+  const row = found(
+    await db.sae.findFirst({
+      where: byIdOrName(workspaceId, id),
+      include: { weights_artifact: true, config_artifact: true },
+    }),
+    "SAE_NOT_FOUND",
+    id,
+  );
+  const files: BlobFile[] = [];
+  for (const [path, artifact] of [
+    ["sae_weights.safetensors", row.weights_artifact],
+    ["cfg.json", row.config_artifact],
+  ] as const) {
+    if (artifact?.digest) files.push({ path, digest: artifact.digest, sizeBytes: Number(artifact.size_bytes) });
+  }
+  return {
+    id: row.id,
+    name: row.name,
+    modelId: row.model_id,
+    layer: row.layer,
+    architecture: row.architecture,
+    width: row.width,
+    dModel: row.d_model,
+    k: row.k,
+    digest: row.digest,
+    sizeBytes: Number(row.size_bytes),
+    files,
+  };
+}
+
+async function readDataset(db: Database, workspaceId: string, id: string): Promise<DatasetRow> {
+  const row = found(
+    await db.dataset.findFirst({ where: byIdOrName(workspaceId, id), include: { artifact: true } }),
+    "DATASET_NOT_FOUND",
+    id,
+  );
+  const { digest } = row.artifact;
+  if (digest === null) throw new Error(`${row.id}: its artifact was never completed`);
+  return { id: row.id, name: row.name, samples: row.samples, digest };
+}
+
+async function readArtifact(db: Database, workspaceId: string, id: string): Promise<ArtifactRow> {
+  const row = found(
+    await db.artifact.findFirst({ where: { id, workspace_id: workspaceId, state: "visible" } }),
+    "ARTIFACT_NOT_FOUND",
+    id,
+  );
+  return { id, digest: row.digest ?? "", sizeBytes: Number(row.size_bytes), contentType: row.content_type };
+}
+
+/** Of these names, those that models or saes of the workspace already have. */
+async function readTaken(
+  db: Database,
+  workspaceId: string,
+  kind: NamedKind,
+  names: readonly string[],
+): Promise<string[]> {
+  const where = { workspace_id: workspaceId, name: { in: [...names] } };
+  const rows =
+    kind === "model"
+      ? await db.model.findMany({ where, select: { name: true } })
+      : await db.sae.findMany({ where, select: { name: true } });
+  return rows.map((row) => row.name);
+}
+
+/** The calls of a device that only read. */
+export function readOnlyCalls(db: Database): Omit<CallHandlers, "job.checkpoint"> {
+  return {
+    "catalog.model": ({ workspaceId, id }) => readModel(db, workspaceId, id),
+    "catalog.sae": ({ workspaceId, id }) => readSae(db, workspaceId, id),
+    "catalog.dataset": ({ workspaceId, id }) => readDataset(db, workspaceId, id),
+    "catalog.artifact": ({ workspaceId, id }) => readArtifact(db, workspaceId, id),
+    "catalog.taken": ({ workspaceId, kind, names }) => readTaken(db, workspaceId, kind, names),
+  };
+}

@@ -1,0 +1,186 @@
+/**
+ * The interactive side of a supervisor: admits requests of its models, hands them to the device, and writes what
+ * comes back in batches. How many batches there are follows the database's pace: while one write runs, the next
+ * gathers.
+ */
+import { Problem, toProblemDetails } from "../domain/problem.ts";
+import type { RequestEvent } from "../domain/request.ts";
+import type { Json } from "../platform/jobs.ts";
+import type { Platform } from "../platform/platform.ts";
+import type { Delivery } from "../platform/queue.ts";
+import type { RequestClaim, RequestEventInput } from "../platform/requests.ts";
+import { type DeviceExit, type DeviceLink, startDevice } from "./device-link.ts";
+import { problemOf } from "./failure.ts";
+import type { DeviceConfig, Failure } from "./protocol.ts";
+import { readOnlyCalls } from "./rows.ts";
+
+/** Between two questions which requests are still wanted: what a departed client costs at most, in seconds of work. */
+const WANTED_MS = 1_000;
+/** Requests that run when the worker is told to stop have this long to end by themselves. */
+const DRAIN_MS = 20_000;
+/** A request that took the device down this often is not tried again. */
+const MAX_ATTEMPTS = 2;
+
+export interface ServingWorker {
+  readonly capability: DeviceLink["capability"];
+  run(delivery: Delivery): Promise<void>;
+  /** Lets running requests end, gives the others back, ends the device. Take no deliveries from here on. */
+  stop(drainMs?: number): Promise<void>;
+}
+
+export async function createServingWorker(platform: Platform, config: DeviceConfig): Promise<ServingWorker> {
+  const log = platform.log.child({ worker: config.workerId });
+  const running = new Map<string, RunningRequest>();
+  let device: Promise<DeviceLink> | null = null;
+  let stopping = false;
+  const { capability } = await useDevice();
+
+  /** One start at a time, however many requests wait for it. */
+  function useDevice(): Promise<DeviceLink> {
+    device ??= startDevice({
+      config,
+      calls: { ...readOnlyCalls(platform.db), "job.checkpoint": () => Promise.reject(new Error("no jobs run here")) },
+      onMessage: (message) => {
+        if (message.type === "request_events") running.get(message.requestId)?.write(message.events as RequestEvent[]);
+        if (message.type === "request_ended") running.get(message.requestId)?.end(message.failure);
+      },
+      onExit: (exit) => {
+        device = null;
+        if (!exit.expected) log.warn({ code: exit.code, signal: exit.signal }, "the device process ended by itself");
+        for (const request of running.values()) request.lose(exit);
+      },
+    }).catch((error) => {
+      device = null;
+      throw error;
+    });
+    return device;
+  }
+
+  const timer = setInterval(() => {
+    void watch().catch((error) => log.warn({ err: error }, "could not ask which requests are wanted"));
+  }, WANTED_MS);
+  async function watch(): Promise<void> {
+    if (running.size === 0 || !device) return;
+    const link = await device;
+    // Stuck: the kill comes back as a loss of everything that runs.
+    if (!link.isAlive()) link.kill();
+    const wanted = await platform.requests.stillWanted([...running.values()].map((request) => request.claim));
+    for (const [id, request] of running) if (!wanted.has(id)) request.stop();
+  }
+
+  return {
+    capability,
+    async run(delivery) {
+      const claim = await platform.requests.admit(delivery, config.workerId);
+      if (!claim) return;
+      if (stopping) return await platform.requests.giveBack(claim);
+      const request = createRunningRequest(platform, claim, await useDevice());
+      running.set(claim.requestId, request);
+      try {
+        await request.ended;
+      } finally {
+        running.delete(claim.requestId);
+      }
+    },
+    async stop(drainMs = DRAIN_MS) {
+      stopping = true;
+      const unfinished = setTimeout(() => {
+        for (const request of running.values()) request.lose({ code: null, signal: null, expected: true });
+      }, drainMs);
+      await Promise.allSettled([...running.values()].map((request) => request.ended));
+      clearTimeout(unfinished);
+      clearInterval(timer);
+      await (await device)?.stop();
+    },
+  };
+}
+
+interface RunningRequest {
+  readonly claim: RequestClaim;
+  readonly ended: Promise<void>;
+  write(events: readonly RequestEvent[]): void;
+  end(failure: Failure | null): void;
+  /** The device is gone, or must not be waited for any longer. */
+  lose(exit: DeviceExit): void;
+  /** Nobody wants it any more. */
+  stop(): void;
+}
+
+function createRunningRequest(platform: Platform, claim: RequestClaim, device: DeviceLink): RunningRequest {
+  let waiting: RequestEvent[] = [];
+  let last: (() => Promise<unknown>) | null = null;
+  let wrote = false;
+  let news = Promise.withResolvers<void>();
+
+  async function writeUntilEnd(): Promise<void> {
+    while (last === null) {
+      if (waiting.length === 0) {
+        await news.promise;
+        news = Promise.withResolvers<void>();
+        continue;
+      }
+      const batch = coalesce(waiting);
+      waiting = [];
+      wrote = true;
+      const { wanted } = await platform.requests.append(claim, batch);
+      if (!wanted) stop();
+    }
+    await last();
+  }
+  function finish(end: () => Promise<unknown>): void {
+    last ??= end;
+    news.resolve();
+  }
+  function stop(): void {
+    device.send({ type: "stop_request", requestId: claim.requestId });
+  }
+
+  device.send({
+    type: "run_request",
+    request: { requestId: claim.requestId, workspaceId: claim.request.workspace_id, input: claim.request.input },
+  });
+
+  return {
+    claim,
+    ended: writeUntilEnd(),
+    stop,
+    write(events) {
+      waiting.push(...events);
+      news.resolve();
+    },
+    end(failure) {
+      finish(async () => {
+        const events = coalesce(waiting);
+        if (failure === null) {
+          await platform.requests.finish(claim, { state: "succeeded", events });
+          return;
+        }
+        if (failure.kind === "bug") platform.log.error({ request: claim.requestId, error: failure }, "a request threw");
+        const error = problemOf(failure) as unknown as Json;
+        await platform.requests.finish(claim, { state: "failed", error, events });
+      });
+    },
+    lose() {
+      finish(async () => {
+        if (!wrote && claim.delivery.attempt < MAX_ATTEMPTS) return await platform.requests.giveBack(claim);
+        // Part of the text may have been read already: a replay could say something else.
+        const error = toProblemDetails(new Problem("WORKER_LOST")) as unknown as Json;
+        await platform.requests.finish(claim, { state: "failed", error });
+      });
+    },
+  };
+}
+
+/** Neighbouring pieces of one choice's text become one event: a client reads them as one anyway. */
+export function coalesce(events: readonly RequestEvent[]): RequestEventInput[] {
+  const merged: RequestEvent[] = [];
+  for (const event of events) {
+    const before = merged.at(-1);
+    if (event.type === "delta" && before?.type === "delta" && before.data.choice === event.data.choice) {
+      const logprobs = [...(before.data.logprobs ?? []), ...(event.data.logprobs ?? [])];
+      const data = { ...before.data, text: before.data.text + event.data.text };
+      merged[merged.length - 1] = { type: "delta", data: logprobs.length > 0 ? { ...data, logprobs } : data };
+    } else merged.push(event);
+  }
+  return merged as unknown as RequestEventInput[];
+}
