@@ -1,0 +1,106 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { initialParameters, writeCheckpoint } from "../../../engine/llm/checkpoint.ts";
+import { type DecoderConfig, parseDecoderConfig } from "../../../engine/llm/config.ts";
+import { parameterSpecs } from "../../../engine/llm/parameters.ts";
+import { createLanguageModelTrainer, nextTokenTargets } from "../../../engine/llm/trainer.ts";
+import { openSafetensorsSet, readSetFloat32 } from "../../../formats/safetensors-index.ts";
+import { fixtureConfig, fixtureFolder, readJson } from "./fixtures.ts";
+
+interface TrainingRecord {
+  ids: number[][];
+  targets: number[][];
+  learning_rate: number;
+  losses: number[];
+  norms: number[];
+}
+
+const small = parseDecoderConfig({
+  model_type: "qwen3",
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 6,
+  vocab_size: 30,
+  eos_token_id: 1,
+});
+const shape = { batch: 2, sequenceLength: 12 };
+const counting = Int32Array.from({ length: 24 }, (_, i) => (i * 3) % 30);
+
+async function losses(
+  config: DecoderConfig,
+  threads: number,
+  count: number,
+): Promise<{ losses: number[]; weights: Float32Array[] }> {
+  const trainer = await createLanguageModelTrainer(config, {
+    ...shape,
+    parameters: initialParameters(config, 7),
+    threads,
+  });
+  try {
+    const list: number[] = [];
+    for (let i = 0; i < count; i++)
+      list.push((await trainer.step(counting, nextTokenTargets(counting, shape), 0.01)).loss);
+    return { losses: list, weights: [...trainer.parameters().values()] };
+  } finally {
+    await trainer.close();
+  }
+}
+
+describe("training a decoder", () => {
+  it("steps agree with PyTorch's AdamW: losses and gradient norms", async () => {
+    const config = fixtureConfig("qwen3-gqa-f16");
+    const record = readJson<TrainingRecord>("qwen3-gqa-f16", "training.json");
+    const set = await openSafetensorsSet(fixtureFolder("qwen3-gqa-f16"));
+    const parameters = new Map<string, Float32Array>();
+    for (const { name } of parameterSpecs(config)) parameters.set(name, await readSetFloat32(set, name));
+    const trainer = await createLanguageModelTrainer(config, { batch: 2, sequenceLength: 16, parameters, threads: 1 });
+    const [ids, targets] = [Int32Array.from(record.ids.flat()), Int32Array.from(record.targets.flat())];
+    for (const [i, expected] of record.losses.entries()) {
+      if (i === 2) expect(await trainer.evaluate(ids, targets)).toBeCloseTo(expected, 3);
+      const step = await trainer.step(ids, targets, record.learning_rate);
+      expect(Math.abs(step.loss - expected) / expected, `loss of step ${i + 1}`).toBeLessThan(1e-4);
+      expect(Math.abs(step.gradientNorm - record.norms[i]!) / record.norms[i]!, `norm of step ${i + 1}`).toBeLessThan(
+        1e-3,
+      );
+    }
+    expect(trainer.steps).toBe(record.losses.length);
+    await trainer.close();
+  });
+
+  it("a sequence that repeats is learned", async () => {
+    const { losses: list } = await losses(small, 1, 60);
+    expect(list[0]).toBeGreaterThan(3);
+    expect(list.at(-1)).toBeLessThan(0.3);
+  });
+
+  it("the same seed gives the same weights to the last bit, with one thread or two", async () => {
+    const [one, again, two] = [await losses(small, 1, 5), await losses(small, 1, 5), await losses(small, 2, 5)];
+    expect(again.weights).toEqual(one.weights);
+    expect(two.weights).toEqual(one.weights);
+  });
+
+  it("ids of another size are refused with both sizes", async () => {
+    const trainer = await createLanguageModelTrainer(small, {
+      ...shape,
+      parameters: initialParameters(small, 1),
+      threads: 1,
+    });
+    await expect(trainer.step(new Int32Array(5), new Int32Array(5), 0.01)).rejects.toThrow(/2 × 12, got 5/);
+    await trainer.close();
+  });
+
+  it("a written checkpoint reads back as the parameters, and its config as the config", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "checkpoint-"));
+    const parameters = initialParameters(small, 3);
+    await writeCheckpoint(folder, small, parameters, "float32");
+    expect(parseDecoderConfig(JSON.parse(await readFile(join(folder, "config.json"), "utf8")))).toEqual(small);
+    const set = await openSafetensorsSet(folder);
+    for (const [name, values] of parameters) expect(await readSetFloat32(set, name), name).toEqual(values);
+    await rm(folder, { recursive: true });
+  });
+});
