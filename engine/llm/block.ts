@@ -101,6 +101,9 @@ export function sharedReshape(graph: Graph): BlockContext["reshape"] {
       target = graph.within(() => sizes(graph, shape));
       targets.set(key, target);
     }
-    return x.graph.current.node("Reshape", [x, target], [{ dtype: x.dtype, shape }])[0]!;
+    // Without allowzero a size of 0 (an empty cache) would mean "as in the input".
+    return x.graph.current.node("Reshape", [x, target], [{ dtype: x.dtype, shape }], {
+      attributes: { allowzero: { int: 1 } },
+    })[0]!;
   };
 }

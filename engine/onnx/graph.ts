@@ -171,7 +171,7 @@ export class Graph {
 
   /** A body for If or Loop: it sees the values of this graph. See ops/control.ts for the way to build one. */
   subgraph(name: string): Graph {
-    return new Graph(this.#claim(this.#prefixed(name)), { parent: this });
+    return new Graph(this.#fresh(name), { parent: this });
   }
 
   /** Operators called inside `build` are emitted into this graph, even when all they read is captured from outside. */
