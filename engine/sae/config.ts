@@ -1,6 +1,8 @@
 // Every knob of training: what the caller may say (`TrainingOptions`), what follows from it (`TrainingConfig`), and the
 // table that explains both (`knobs`).
 
+import type { Schedule } from "../optim/schedule.ts";
+
 export interface TrainingConfig {
   readonly layer: number;
   readonly dModel: number;
@@ -136,15 +138,10 @@ export function stepsOf(config: TrainingConfig): number {
   return Math.floor(config.rows / config.batchRows);
 }
 
-/**
- * Learning rate at a step counted from 0: a linear rise over `warmupSteps`, flat, a linear fall to 0 over the last
- * `decaySteps`.
- */
-export function learningRateAt(step: number, config: TrainingConfig): number {
-  const total = stepsOf(config);
-  const rise = config.warmupSteps === 0 ? 1 : (step + 1) / config.warmupSteps;
-  const fall = config.decaySteps === 0 ? 1 : (total - step) / config.decaySteps;
-  return config.learningRate * Math.max(0, Math.min(1, rise, fall));
+/** Linear rise over `warmupSteps`, flat, linear fall to 0 over the last `decaySteps`. */
+export function scheduleOf(config: TrainingConfig): Schedule {
+  const { learningRate: peak, warmupSteps, decaySteps } = config;
+  return { peak, totalSteps: stepsOf(config), warmupSteps, decaySteps, shape: "linear" };
 }
 
 function checkConfig(config: TrainingConfig): void {
@@ -165,6 +162,8 @@ function checkConfig(config: TrainingConfig): void {
   if (config.rows < config.batchRows) fail("rows", `at least one batch of ${config.batchRows}`, config.rows);
   if (config.bufferRows < config.batchRows)
     fail("bufferRows", `at least batchRows ${config.batchRows}`, config.bufferRows);
+  const scheduled = config.warmupSteps + config.decaySteps;
+  if (scheduled > stepsOf(config)) fail("warmupSteps + decaySteps", `at most the ${stepsOf(config)} steps`, scheduled);
   if (config.batchRows % config.microBatchRows !== 0) {
     fail("microBatchRows", `a divisor of batchRows ${config.batchRows}`, config.microBatchRows);
   }

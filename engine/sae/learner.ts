@@ -1,8 +1,9 @@
 // One sae that learns: its weights, the optimiser's memory, and how long each feature has been silent.
 
+import { learningRate as rateAt } from "../optim/schedule.ts";
 import type { Random } from "../runtime/random.ts";
 import type { SparseAutoencoder } from "./architecture.ts";
-import { learningRateAt, type TrainingConfig } from "./config.ts";
+import { scheduleOf, type TrainingConfig } from "./config.ts";
 import { geometricMedian } from "./geometric-median.ts";
 import { type GradientWorkspace, listTensors, type SaeTensors, zeroTensors } from "./gradients.ts";
 import { adamUpdate, globalNorm, normaliseRows, projectOutRows } from "./optimiser.ts";
@@ -81,6 +82,7 @@ export function createLearner(config: TrainingConfig, state: LearnerState, works
   const { weights, m, v, silentRows_F } = state;
   const { gradients } = workspace;
   const { beta1, beta2, epsilon, batchRows, deadAfterRows } = config;
+  const schedule = scheduleOf(config);
   let step = state.step;
 
   const update = (name: keyof SaeTensors, options: { learningRate: number; gradientScale: number }) =>
@@ -98,7 +100,7 @@ export function createLearner(config: TrainingConfig, state: LearnerState, works
       const gradientNorm = globalNorm(listTensors(gradients));
       // Weights are changed only by finite gradients, so that a bad step cannot spoil what the last checkpoint held.
       if (!Number.isFinite(gradientNorm)) throw new RangeError(`gradient of step ${step + 1} is not finite`);
-      const learningRate = learningRateAt(step, config);
+      const learningRate = rateAt(schedule, step);
       const options = { learningRate, gradientScale: Math.min(1, config.clipNorm / gradientNorm) };
       update("W_enc_FD", options);
       update("b_enc_F", options);

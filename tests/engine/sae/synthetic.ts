@@ -10,7 +10,13 @@ export interface SparseWorld {
   readonly active: number;
 }
 
-export function createSparseWorld({ dModel = 24, features = 40, active = 3, seed = 1, offset = 0.5 } = {}): SparseWorld {
+export function createSparseWorld({
+  dModel = 24,
+  features = 40,
+  active = 3,
+  seed = 1,
+  offset = 0.5,
+} = {}): SparseWorld {
   const random = createRandom(seed);
   const directions_GD = new Float32Array(features * dModel);
   for (let f = 0; f < features; f++) {
