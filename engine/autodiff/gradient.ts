@@ -6,17 +6,18 @@ import { formatShape, type Shape, sameShape } from "../onnx/shape.ts";
 import { add } from "../ops/elementwise.ts";
 import { reduceSum } from "../ops/reduce.ts";
 import { fill, reshape } from "../ops/shape.ts";
-import { type Rule, type RuleInput, zerosLike } from "./rule.ts";
+import { type Rule, type RuleInput, type RuleTable, zerosLike } from "./rule.ts";
 import { rules } from "./rules.ts";
 
 /**
  * d loss / d w for each w of `wrt`, with the shape and dtype of w.
  *
  * The loss has one element. `wrt` are any values of the loss's graph (or of the graphs around it): inputs, weights, or results in the middle.
- * A w on which the loss does not depend gets zeros. Throws TypeError, naming the node, where the loss depends on w
+ * A w on which the loss does not depend gets zeros. Another table of rules can be given, say to let a gradient pass straight
+ * through a step function. Throws TypeError, naming the node, where the loss depends on w
  * through an operator without a rule, through If or through Loop.
  */
-export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
+export function gradients(loss: Value, wrt: readonly Value[], table: RuleTable = rules): Value[] {
   if (!isFloat(loss.dtype) || loss.shape.some((dim) => dim !== 1)) {
     throw new TypeError(`the loss must be one float, got ${loss.name}: ${loss.dtype} ${formatShape(loss.shape)}`);
   }
@@ -25,10 +26,10 @@ export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
     if (!loss.graph.sees(w))
       throw new TypeError(`${w.name} belongs to graph ${w.graph.name}, the loss to ${loss.graph.name}`);
   }
-  return loss.graph.within(() => loss.graph.scope("gradient", () => walk(loss, wrt)));
+  return loss.graph.within(() => loss.graph.scope("gradient", () => walk(loss, wrt, table)));
 }
 
-function walk(loss: Value, wrt: readonly Value[]): Value[] {
+function walk(loss: Value, wrt: readonly Value[], table: RuleTable): Value[] {
   const nodes = visibleNodes(loss.graph);
   const dependent = dependents(nodes, wrt);
   const gradient = new Map<Value, Value>([[loss, fill(loss.graph, loss.shape, 1, loss.dtype)]]);
@@ -36,7 +37,7 @@ function walk(loss: Value, wrt: readonly Value[]): Value[] {
   for (const node of nodes.reverse()) {
     const dy = node.outputs.map((output) => gradient.get(output) ?? null);
     if (dy.every((g) => g === null) || !readsOf(node).some((value) => dependent.has(value))) continue;
-    const makers = ruleOf(node)(ruleInput(node, dy));
+    const makers = ruleOf(node, table)(ruleInput(node, dy));
     node.inputs.forEach((input, i) => {
       const make = input && dependent.has(input) && isFloat(input.dtype) ? makers[i] : null;
       if (!input || !make) return;
@@ -54,10 +55,10 @@ function walk(loss: Value, wrt: readonly Value[]): Value[] {
   return wrt.map((w) => gradient.get(w) ?? zerosLike(w));
 }
 
-function ruleOf(node: Node): Rule {
+function ruleOf(node: Node, table: RuleTable): Rule {
   const refuse = (why: string) => new TypeError(`${node.name}: ${why}`);
   if (hasSubgraph(node)) throw refuse("gradients do not pass through control flow; take them inside the body");
-  const rule = node.domain === "" ? rules[node.opType] : undefined;
+  const rule = node.domain === "" ? table[node.opType] : undefined;
   if (!rule) throw refuse(`there is no gradient rule for ${node.opType}`);
   return rule;
 }

@@ -19,6 +19,9 @@ export interface RuleInput {
  */
 export type Rule = (io: RuleInput) => readonly ((() => Value) | null)[];
 
+/** By operator type. */
+export type RuleTable = Readonly<Record<string, Rule>>;
+
 /** A rule for one input and one output. */
 export function unaryRule(gradient: (dy: Value, x: Value, y: Value, attributes: Attributes) => Value): Rule {
   return ({ x, y, dy, node }) => [() => gradient(dy[0], x[0]!, y[0]!, node.attributes)];

@@ -25,7 +25,7 @@ import {
 import { trilu } from "../ops/indexing.ts";
 import { reduceSum } from "../ops/reduce.ts";
 import { reshape } from "../ops/shape.ts";
-import { intAttribute, type Rule, unaryRule } from "./rule.ts";
+import { intAttribute, type Rule, type RuleTable, unaryRule } from "./rule.ts";
 import {
   concatRule,
   gatherElementsRule,
@@ -50,7 +50,7 @@ function isSquare(exponent: Value): boolean {
   return exponent.shape.length === 0 && exponent.graph.constantData(exponent)?.[0] === 2;
 }
 
-export const rules: Readonly<Record<string, Rule>> = {
+export const rules: RuleTable = {
   Neg: unaryRule((dy) => neg(dy)),
   Abs: unaryRule((dy, x) => mul(dy, sign(x))),
   Sign: flat,

@@ -111,7 +111,8 @@ export function rsqrt(x: Value): Value {
 
 /** x · σ(x), the activation of SwiGLU. */
 export function silu(x: Value): Value {
-  return mul(x, sigmoid(x));
+  // The runtime fuses x · σ(x) into an operator that it lacks in float64, and then refuses the model.
+  return x.dtype === "float64" ? div(x, add(exp(neg(x)), 1)) : mul(x, sigmoid(x));
 }
 
 /** ½ x (1 + erf(x / √2)): the exact GELU. */
