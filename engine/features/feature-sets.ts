@@ -29,9 +29,7 @@ const MAX_ENTRIES = 0xffff_ffff;
  * @throws RangeError for a width that is no positive integer, for an index outside [0, width), and beyond 2^32 − 1 entries
  */
 export function createFeatureSetBuilder(width: number, expectedSamples = 256): FeatureSetBuilder {
-  if (!Number.isInteger(width) || width < 1 || width > MAX_ENTRIES) {
-    throw new RangeError(`width: expected a positive integer, got ${width}`);
-  }
+  assertWidth(width);
   let offsets = new Uint32Array(expectedSamples + 1);
   let indices = new Uint32Array(expectedSamples * 16);
   let samples = 0;
@@ -53,9 +51,7 @@ export function createFeatureSetBuilder(width: number, expectedSamples = 256): F
   }
 
   function checked(feature: number): number {
-    if (!Number.isInteger(feature) || feature < 0 || feature >= width) {
-      throw new RangeError(`feature index of sample ${samples}: expected an integer in [0, ${width}), got ${feature}`);
-    }
+    if (!Number.isInteger(feature) || feature < 0 || feature >= width) throw badFeature(samples, feature, width);
     return feature;
   }
 
@@ -66,16 +62,11 @@ export function createFeatureSetBuilder(width: number, expectedSamples = 256): F
       append(row);
     },
     addActivations(featureIndices, values) {
-      if (featureIndices.length !== values.length) {
-        throw new RangeError(
-          `activations of sample ${samples}: ${featureIndices.length} indices but ${values.length} values`,
-        );
-      }
+      assertPairs(samples, featureIndices, values);
       const row = new Uint32Array(values.length);
       let active = 0;
       for (let i = 0; i < values.length; i++) {
-        // A NaN would silently count as inactive, and a broken forward pass would look like a redundant benchmark.
-        if (Number.isNaN(values[i])) throw new RangeError(`activation ${i} of sample ${samples} is NaN`);
+        if (Number.isNaN(values[i])) throw nanActivation(samples, i);
         if (values[i]! <= 0) continue;
         row[active] = checked(featureIndices[i]!);
         active += 1;
@@ -84,6 +75,48 @@ export function createFeatureSetBuilder(width: number, expectedSamples = 256): F
     },
     finish() {
       return { width, samples, offsets_S1: offsets.slice(0, samples + 1), indices_Z: indices.slice(0, length) };
+    },
+  };
+}
+
+/** The per-feature counts alone: all that coverage, redundancy and overlap need of a benchmark. */
+export interface FeatureCounter {
+  readonly samples: number;
+  /** m_j so far; a live view. */
+  readonly counts_F: Uint32Array;
+  /** Adds one sample from the (index, value) pairs of all its tokens: a feature counts once, and only with a value above zero. */
+  add(indices: ArrayLike<number>, values: ArrayLike<number>): void;
+}
+
+/**
+ * Counts active features sample by sample, without keeping the sets: 8 bytes per feature, whatever the benchmark's size.
+ *
+ * @throws RangeError for a bad width, and from `add` for an index outside [0, width), a NaN, or unequal lengths
+ */
+export function createFeatureCounter(width: number): FeatureCounter {
+  assertWidth(width);
+  const counts_F = new Uint32Array(width);
+  // The last sample (1-based) in which a feature was active, so that repetitions count once without sorting.
+  const lastSample_F = new Uint32Array(width);
+  let samples = 0;
+  return {
+    counts_F,
+    get samples() {
+      return samples;
+    },
+    add(indices, values) {
+      assertPairs(samples, indices, values);
+      samples += 1;
+      for (let i = 0; i < indices.length; i++) {
+        const value = values[i]!;
+        if (value > 0) {
+          const feature = indices[i]!;
+          if (!(feature >= 0 && feature < width)) throw badFeature(samples - 1, feature, width);
+          if (lastSample_F[feature] === samples) continue;
+          lastSample_F[feature] = samples;
+          counts_F[feature]! += 1;
+        } else if (Number.isNaN(value)) throw nanActivation(samples - 1, i);
+      }
     },
   };
 }
@@ -111,6 +144,26 @@ export function countActive(counts_F: Uint32Array): number {
   let active = 0;
   for (const count of counts_F) if (count > 0) active += 1;
   return active;
+}
+
+function assertWidth(width: number): void {
+  if (!Number.isInteger(width) || width < 1 || width > MAX_ENTRIES) {
+    throw new RangeError(`width: expected a positive integer, got ${width}`);
+  }
+}
+
+function assertPairs(sample: number, indices: ArrayLike<number>, values: ArrayLike<number>): void {
+  if (indices.length === values.length) return;
+  throw new RangeError(`activations of sample ${sample}: ${indices.length} indices but ${values.length} values`);
+}
+
+function badFeature(sample: number, feature: number, width: number): RangeError {
+  return new RangeError(`feature index of sample ${sample}: expected an integer in [0, ${width}), got ${feature}`);
+}
+
+// A NaN would silently count as inactive, and a broken forward pass would look like a redundant benchmark.
+function nanActivation(sample: number, i: number): RangeError {
+  return new RangeError(`activation ${i} of sample ${sample} is NaN`);
 }
 
 function grown(from: Uint32Array, needed: number): Uint32Array<ArrayBuffer> {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   countActive,
+  createFeatureCounter,
   createFeatureSetBuilder,
   featureCounts,
   featureSetsOf,
@@ -40,5 +41,30 @@ describe("feature sets", () => {
     expect(() => builder.addActivations([1], [Number.NaN])).toThrow("activation 0 of sample 0 is NaN");
     expect(() => builder.addActivations([1, 2], [1])).toThrow("2 indices but 1 values");
     expect(() => createFeatureSetBuilder(0)).toThrow(RangeError);
+  });
+});
+
+describe("a feature counter", () => {
+  it("counts the same as the sets it does not keep", () => {
+    const rows = [
+      { indices: [3, 1, 3], values: [1, 2, 0.5] },
+      { indices: [1, 2], values: [0, 4] },
+      { indices: [], values: [] },
+    ];
+    const counter = createFeatureCounter(5);
+    const builder = createFeatureSetBuilder(5);
+    for (const { indices, values } of rows) {
+      counter.add(indices, values);
+      builder.addActivations(indices, values);
+    }
+    expect(counter.samples).toBe(3);
+    expect(Array.from(counter.counts_F)).toEqual(Array.from(featureCounts(builder.finish())));
+  });
+
+  it("refuses what the builder refuses", () => {
+    const counter = createFeatureCounter(5);
+    expect(() => counter.add([5], [1])).toThrow("expected an integer in [0, 5), got 5");
+    expect(() => counter.add([1], [Number.NaN])).toThrow("is NaN");
+    expect(() => counter.add([1], [])).toThrow("1 indices but 0 values");
   });
 });
