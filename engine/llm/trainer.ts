@@ -12,6 +12,14 @@ export interface LanguageModelTrainerOptions extends TrainingShape {
   readonly parameters: ParameterValues;
   readonly adam?: Partial<AdamSettings>;
   readonly threads?: number;
+  /** Goes on from here; `parameters` is then not read. */
+  readonly state?: LanguageModelTrainerState;
+}
+
+/** Everything a later trainer needs to go on bit for bit: `parameter/NAME`, `mean/NAME`, `variance/NAME`. */
+export interface LanguageModelTrainerState {
+  readonly steps: number;
+  readonly tensors: ReadonlyMap<string, Float32Array>;
 }
 
 export interface TrainingStep {
@@ -30,6 +38,8 @@ export interface LanguageModelTrainer {
   evaluate(ids: Int32Array, targets: Int32Array): Promise<number>;
   /** A copy of the current parameters. */
   parameters(): Map<string, Float32Array>;
+  /** A copy of the parameters and of the optimiser's memory. */
+  state(): LanguageModelTrainerState;
   close(): Promise<void>;
 }
 
@@ -55,9 +65,9 @@ export async function createLanguageModelTrainer(
   );
   let lossSession: Session | null = null;
   // The step reads one copy and writes the other: an output buffer that is also an input would be overwritten while it is read.
-  let current = initialState(config, options.parameters);
+  let current = options.state ? restoredState(config, options.state) : initialState(config, options.parameters);
   let other = emptyState(config);
-  let steps = 0;
+  let steps = options.state?.steps ?? 0;
 
   const tokens = (ids: Int32Array, targets: Int32Array): Record<string, Tensor> => {
     const expected = shape.batch * shape.sequenceLength;
@@ -102,6 +112,10 @@ export async function createLanguageModelTrainer(
       new Map(
         parameterSpecs(config).map(({ name }) => [name, (current[`parameter/${name}`]!.data as Float32Array).slice()]),
       ),
+    state: () => ({
+      steps,
+      tensors: new Map(Object.entries(current).map(([name, { data }]) => [name, (data as Float32Array).slice()])),
+    }),
     async close() {
       await session.close();
       await lossSession?.close();
@@ -125,6 +139,16 @@ function initialState(config: DecoderConfig, parameters: ParameterValues): State
     const values = parameters.get(name);
     if (!values) throw new RangeError(`parameter ${name} is missing`);
     state[`parameter/${name}`] = tensor("float32", values.slice(), shape);
+  }
+  return state;
+}
+
+function restoredState(config: DecoderConfig, { tensors }: LanguageModelTrainerState): State {
+  const state = emptyState(config);
+  for (const [name, { shape }] of Object.entries(state)) {
+    const values = tensors.get(name);
+    if (!values) throw new RangeError(`trainer state: ${name} is missing`);
+    state[name] = tensor("float32", values.slice(), shape);
   }
   return state;
 }

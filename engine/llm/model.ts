@@ -1,0 +1,96 @@
+// An open model: its config, tokenizer and chat template, and one resident copy of its weights.
+
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { openSafetensorsSet } from "../../formats/safetensors-index.ts";
+import { type Device, openSession } from "../runtime/session.ts";
+import { type ChatRenderer, readChatTemplate } from "./chat-template.ts";
+import { type DecoderConfig, ModelConfigError, parseDecoderConfig, tokenIds } from "./config.ts";
+import { type ForwardInput, type ForwardResult, runForward } from "./forward.ts";
+import { buildInferenceGraph } from "./inference-graph.ts";
+import { parameterCount } from "./parameters.ts";
+import { readTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { checkWeights } from "./weights.ts";
+
+export interface ModelOptions {
+  readonly device?: Device;
+  /** Threads inside one operator; absent: one per physical core. */
+  readonly threads?: number;
+  /** Refuses a model whose weights in memory would be larger. */
+  readonly maxBytes?: number;
+}
+
+export interface LanguageModel {
+  readonly config: DecoderConfig;
+  readonly tokenizer: Tokenizer;
+  /** null: the checkpoint has no chat template. */
+  readonly renderChat: ChatRenderer | null;
+  /** Ids that end a text: of config.json, generation_config.json and the tokenizer's eos token. */
+  readonly stopTokenIds: ReadonlySet<number>;
+  /** Weights as they lie in memory. */
+  readonly sizeBytes: number;
+  forward(input: ForwardInput): Promise<ForwardResult>;
+  close(): Promise<void>;
+}
+
+/** The model's weights do not fit the memory that was granted; the message has both numbers. */
+export class ModelTooLargeError extends Error {
+  override readonly name = "ModelTooLargeError";
+}
+
+/**
+ * Opens a checkpoint folder in Hugging Face layout. The weights are read in place from its safetensors files.
+ *
+ * @throws ModelConfigError, SafetensorsError, TokenizerError, ChatTemplateError or ModelTooLargeError
+ */
+export async function openModel(folder: string, options: ModelOptions = {}): Promise<LanguageModel> {
+  const config = parseDecoderConfig(await readJson(folder, "config.json", true));
+  const generation = (await readJson(folder, "generation_config.json", false)) ?? {};
+  const weights = await checkWeights(config, await openSafetensorsSet(folder));
+  const sizeBytes = residentBytes(config, weights.parameterBytes);
+  if (options.maxBytes !== undefined && sizeBytes > options.maxBytes) {
+    throw new ModelTooLargeError(
+      `the model needs ${sizeBytes} bytes of memory for its weights; ${options.maxBytes} are granted`,
+    );
+  }
+  const { tokenizer, config: tokenizerConfig } = await readTokenizer(folder);
+  const renderChat = await readChatTemplate(folder, tokenizerConfig);
+  const graph = buildInferenceGraph(config, weights.stored);
+  const session = await openSession(graph, {
+    externalFolder: weights.folder,
+    ...(options.device ? { device: options.device } : {}),
+    ...(options.threads ? { threads: options.threads } : {}),
+  });
+  const stops = [...config.eosTokenIds, ...tokenIds(generation as Record<string, unknown>, "eos_token_id")];
+  const eos = tokenizerConfig.eos_token as string | { content?: string } | undefined;
+  const eosId = tokenizer.idOf(typeof eos === "string" ? eos : (eos?.content ?? ""));
+  if (eosId !== null) stops.push(eosId);
+  return {
+    config,
+    tokenizer,
+    renderChat,
+    stopTokenIds: new Set(stops),
+    sizeBytes,
+    forward: (input) => runForward(session, config, input),
+    close: () => session.close(),
+  };
+}
+
+/** Every weight as float32, packed for products; the embedding stays as stored besides (mapped from the file). */
+function residentBytes(config: DecoderConfig, storedBytes: number): number {
+  const embedding = config.vocabulary * config.dModel;
+  const count = parameterCount(config);
+  const inFloat32 = 4 * (config.tiedEmbeddings ? count : count - embedding);
+  return inFloat32 + Math.ceil((embedding * storedBytes) / count);
+}
+
+async function readJson(folder: string, name: string, required: boolean): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(join(folder, name), "utf8"));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new ModelConfigError(`${name} is not JSON: ${error.message}`);
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (required) throw new ModelConfigError(`the file ${name} is missing in ${folder}`);
+    return null;
+  }
+}
