@@ -1,6 +1,8 @@
 // Evaluation analysis: how redundant benchmarks are and how much they overlap, from the features they activate.
 import { type Static, Type } from "typebox";
-import { closed, IdOrName, nullable } from "./schema.ts";
+import { closed, IdOrName, nullable, oneOf } from "./schema.ts";
+
+export const samplePositions = ["last", "mean", "any"] as const;
 
 export const BenchmarkRef = closed({
   dataset_id: IdOrName,
@@ -9,7 +11,8 @@ export const BenchmarkRef = closed({
     Type.String({
       minLength: 1,
       maxLength: 10_000,
-      description: "the text of a sample, with {column} for its columns; the column `text` if absent",
+      description:
+        "the prompt of a sample, with {column} for its columns, or the name of a ready template (text, question, question_answer, multiple_choice, solved, code, code_task); `text` if absent",
     }),
   ),
 });
@@ -25,11 +28,23 @@ export const BenchmarkAnalyzeInput = closed(
       description: "with several saes a sample's features are those of all of them together",
     }),
     position: Type.Optional(
-      Type.Enum(["last"], { default: "last", description: "the token whose features stand for the sample" }),
+      oneOf(samplePositions, {
+        default: "last",
+        description:
+          "whose features stand for a sample: the last token's, those of the mean residual stream, or those of any token (the last two leave out position 0)",
+      }),
     ),
     benchmarks: Type.Array(BenchmarkRef, { minItems: 1, maxItems: 64 }),
-    maximum_samples: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 10_000_000, description: "per benchmark, from its start; all if absent" }),
+    max_samples: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 10_000_000,
+        description: "per benchmark, drawn with the seed; all if absent",
+      }),
+    ),
+    seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 })),
+    feature_sets: Type.Optional(
+      Type.Boolean({ default: false, description: "also keep each sample's features, as gzipped JSON Lines" }),
     ),
   },
   {
