@@ -58,7 +58,12 @@ describe("training a decoder", () => {
     const set = await openSafetensorsSet(fixtureFolder("qwen3-gqa-f16"));
     const parameters = new Map<string, Float32Array>();
     for (const { name } of parameterSpecs(config)) parameters.set(name, await readSetFloat32(set, name));
-    const trainer = await createLanguageModelTrainer(config, { batch: 2, sequenceLength: 16, parameters, threads: 1 });
+    const trainer = await createLanguageModelTrainer(config, {
+      batch: 2,
+      sequenceLength: 16,
+      start: parameters,
+      threads: 1,
+    });
     const [ids, targets] = [Int32Array.from(record.ids.flat()), Int32Array.from(record.targets.flat())];
     for (const [i, expected] of record.losses.entries()) {
       if (i === 2) expect(await trainer.evaluate(ids, targets)).toBeCloseTo(expected, 3);
@@ -82,6 +87,23 @@ describe("training a decoder", () => {
     const [one, again, two] = [await losses(small, 1, 5), await losses(small, 1, 5), await losses(small, 2, 5)];
     expect(again.weights).toEqual(one.weights);
     expect(two.weights).toEqual(one.weights);
+  });
+
+  it("a trainer made from a state goes on to the same bits as one that was never interrupted", async () => {
+    const targets = nextTokenTargets(counting, shape);
+    const options = { ...shape, threads: 1 };
+    const first = await createLanguageModelTrainer(small, { ...options, parameters: initialParameters(small, 5) });
+    for (let i = 0; i < 3; i++) await first.step(counting, targets, 0.01);
+    const resumed = await createLanguageModelTrainer(small, {
+      ...options,
+      parameters: new Map(),
+      state: first.state(),
+    });
+    expect(resumed.steps).toBe(3);
+    for (const trainer of [first, resumed]) await trainer.step(counting, targets, 0.01);
+    expect(resumed.state()).toEqual(first.state());
+    await first.close();
+    await resumed.close();
   });
 
   it("ids of another size are refused with both sizes", async () => {
