@@ -7,8 +7,11 @@ const text = (description: string, options: Record<string, unknown> = {}) => Typ
 const optional = (description: string) => Type.Optional(text(description));
 const whole = (description: string, standard: number, minimum = 0, maximum = Number.MAX_SAFE_INTEGER) =>
   Type.Integer({ description, default: standard, minimum, maximum });
-const choice = <const V extends readonly string[]>(values: V, description: string, options: Record<string, unknown> = {}) =>
-  Type.Unsafe<V[number]>({ type: "string", enum: [...values], description, ...options });
+const choice = <const V extends readonly string[]>(
+  values: V,
+  description: string,
+  options: Record<string, unknown> = {},
+) => Type.Unsafe<V[number]>({ type: "string", enum: [...values], description, ...options });
 const list = (description: string, standard: string[] = []) =>
   Type.Array(Type.String({ minLength: 1 }), { description: `${description} Separated by commas.`, default: standard });
 
@@ -17,24 +20,41 @@ export const ConfigSchema = Type.Object({
   PORT: whole("Port the API listens on; 0 takes a free one.", 8080, 0, 65535),
   TRUST_PROXY: Type.Boolean({ description: "Believe X-Forwarded-* headers (behind a reverse proxy).", default: false }),
   AUTH: Type.Optional(
-    choice(["on", "off"], "Whether requests need an API key. Default: off on loopback, on elsewhere; off is refused elsewhere."),
+    choice(
+      ["on", "off"],
+      "Whether requests need an API key. Default: off on loopback, on elsewhere; off is refused elsewhere.",
+    ),
   ),
-  ADMIN_API_KEY: optional("An admin key that is made to exist at start (stored hashed): the first key of a deployment."),
+  ADMIN_API_KEY: optional(
+    "An admin key that is made to exist at start (stored hashed): the first key of a deployment.",
+  ),
   CORS_ORIGINS: list("Origins of web pages that may call the API."),
-  LOG_LEVEL: choice(["fatal", "error", "warn", "info", "debug", "trace", "silent"], "Least severe level that is logged.", {
-    default: "info",
-  }),
+  LOG_LEVEL: choice(
+    ["fatal", "error", "warn", "info", "debug", "trace", "silent"],
+    "Least severe level that is logged.",
+    {
+      default: "info",
+    },
+  ),
 
   DATA_DIR: text("Folder of the embedded database, the artifacts on disk and the caches.", { default: ".data" }),
   DATABASE_URL: optional("PostgreSQL ≥ 14. When absent a server of our own runs in DATA_DIR."),
-  DATABASE_POOL_SIZE: whole("Connections of one process to the database, besides four for queue and notifications.", 10, 1, 1000),
+  DATABASE_POOL_SIZE: whole(
+    "Connections of one process to the database, besides four for queue and notifications.",
+    10,
+    1,
+    1000,
+  ),
 
   S3_BUCKET: optional("Bucket of the artifacts. When absent they lie in DATA_DIR."),
   S3_ENDPOINT: optional("Address of an S3-compatible server. Absent: AWS."),
   S3_PUBLIC_ENDPOINT: optional("The same server as clients reach it, for presigned addresses. Default: S3_ENDPOINT."),
   S3_REGION: text("Region of the bucket.", { default: "us-east-1" }),
   S3_PREFIX: text("Prefix of every key in the bucket.", { default: "" }),
-  S3_PRESIGN: Type.Boolean({ description: "Send clients to presigned addresses; off streams through the API.", default: true }),
+  S3_PRESIGN: Type.Boolean({
+    description: "Send clients to presigned addresses; off streams through the API.",
+    default: true,
+  }),
   AWS_ACCESS_KEY_ID: optional("Credentials for S3. Absent: the SDK's own search (profile, role, metadata)."),
   AWS_SECRET_ACCESS_KEY: optional("Belongs to AWS_ACCESS_KEY_ID."),
 
@@ -47,7 +67,9 @@ export const ConfigSchema = Type.Object({
   RATE_LIMIT_PER_MINUTE: whole("Requests per minute and API key (or workspace when AUTH is off); 0 is no limit.", 1200),
   REQUEST_RETENTION_MINUTES: whole("How long the texts of completions are kept for replay.", 60, 1, 1440),
 
-  WORKER_CLASS: choice(["interactive", "batch"], "What a worker serves: completions and encodes, or jobs.", { default: "batch" }),
+  WORKER_CLASS: choice(["interactive", "batch"], "What a worker serves: completions and encodes, or jobs.", {
+    default: "batch",
+  }),
   WORKER_DEVICE: choice(["cpu", "cuda", "webgpu"], "What a worker computes on.", { default: "cpu" }),
   WORKER_MODELS: list("Models (ids or names) an interactive worker serves; empty serves all."),
   WORKER_MEMORY_BYTES: whole("Memory a worker may plan with; 0 takes what the machine has.", 0),
@@ -72,16 +94,22 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const values: Record<string, unknown> = {};
   for (const [key, schema] of Object.entries(ConfigSchema.properties) as [string, TSchema][]) {
     const raw = environment[key]?.trim();
-    const value = raw === undefined || raw === "" ? structuredClone((schema as { default?: unknown }).default) : readValue(schema, raw);
+    const value =
+      raw === undefined || raw === ""
+        ? structuredClone((schema as { default?: unknown }).default)
+        : readValue(schema, raw);
     if (value === undefined) continue;
-    for (const error of Value.Errors(schema, value)) problems.push(`${key}: ${error.message} (it is ${JSON.stringify(raw)})`);
+    for (const error of Value.Errors(schema, value))
+      problems.push(`${key}: ${error.message} (it is ${JSON.stringify(raw)})`);
     values[key] = value;
   }
   const parsed = values as Static<typeof ConfigSchema>;
   const loopback = isLoopback(parsed.HOST);
   const AUTH = parsed.AUTH ?? (loopback ? "off" : "on");
   if (AUTH === "off" && !loopback)
-    problems.push(`AUTH: off is allowed on loopback only, and HOST is ${parsed.HOST}. Set AUTH=on (and ADMIN_API_KEY), or HOST=127.0.0.1`);
+    problems.push(
+      `AUTH: off is allowed on loopback only, and HOST is ${parsed.HOST}. Set AUTH=on (and ADMIN_API_KEY), or HOST=127.0.0.1`,
+    );
   if ((parsed.AWS_ACCESS_KEY_ID === undefined) !== (parsed.AWS_SECRET_ACCESS_KEY === undefined))
     problems.push("AWS_ACCESS_KEY_ID: it and AWS_SECRET_ACCESS_KEY come together");
   if (parsed.ADMIN_API_KEY !== undefined && parsed.ADMIN_API_KEY.length < 24)
@@ -93,8 +121,13 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
 function readValue(schema: TSchema, raw: string): unknown {
   const type = (schema as { type?: string }).type;
   if (type === "integer") return /^-?\d+$/.test(raw) ? Number(raw) : raw;
-  if (type === "boolean") return { true: true, on: true, "1": true, false: false, off: false, "0": false }[raw.toLowerCase()] ?? raw;
-  if (type === "array") return raw.split(",").map((item) => item.trim()).filter((item) => item !== "");
+  if (type === "boolean")
+    return { true: true, on: true, "1": true, false: false, off: false, "0": false }[raw.toLowerCase()] ?? raw;
+  if (type === "array")
+    return raw
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== "");
   return raw;
 }
 
@@ -110,9 +143,16 @@ export function childEnvironment(overrides: Readonly<Record<string, string>>): R
 
 /** The text of .env.example. */
 export function describeConfig(): string {
-  const lines = ["# Every setting, with its default. Printed from platform/config.ts by `npx tsx scripts/print-env-example.ts`.", ""];
+  const lines = [
+    "# Every setting, with its default. Printed from platform/config.ts by `npx tsx scripts/print-env-example.ts`.",
+    "",
+  ];
   for (const [key, schema] of Object.entries(ConfigSchema.properties) as [string, TSchema][]) {
-    const { description, default: standard, enum: values } = schema as { description?: string; default?: unknown; enum?: string[] };
+    const {
+      description,
+      default: standard,
+      enum: values,
+    } = schema as { description?: string; default?: unknown; enum?: string[] };
     lines.push(`# ${description ?? ""}${values === undefined ? "" : ` One of ${values.join(", ")}.`}`);
     lines.push(`# ${key}=${standard === undefined ? "" : String(standard)}`, "");
   }

@@ -32,7 +32,8 @@ export function lockDataFolder(folder: string): DataLock {
       throw new DataFolderLocked(
         `The data folder ${folder} is in use by process ${holder.pid} (since ${holder.since}). Stop that one, or set DATA_DIR to another folder.`,
       );
-    if (attempt === 5) throw new DataFolderLocked(`The lock ${path} cannot be taken; remove the file if no server runs.`);
+    if (attempt === 5)
+      throw new DataFolderLocked(`The lock ${path} cannot be taken; remove the file if no server runs.`);
     removeStale(path, holder);
   }
   return {

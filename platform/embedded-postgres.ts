@@ -25,7 +25,10 @@ const databaseName = "qwen_scope";
  * Starts the server of a data folder, or adopts the one that a killed start left running. Throws DataFolderLocked when
  * another process owns the folder. `settings` are PostgreSQL settings (`fsync=off` for throw-away test servers).
  */
-export async function startEmbeddedPostgres(dataDir: string, settings: readonly string[] = []): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(
+  dataDir: string,
+  settings: readonly string[] = [],
+): Promise<EmbeddedPostgres> {
   const lock = lockDataFolder(dataDir);
   try {
     return await start(resolve(dataDir), settings, lock);
@@ -53,8 +56,12 @@ async function start(dataDir: string, settings: readonly string[], lock: DataLoc
     const port = await freePort();
     const server = spawnServer(programs, cluster, port, settings, logPath, user);
     url = urlOf(port, password);
-    if (await answers(url, 600, () => server.exitCode === null && server.signalCode === null)) pid = server.pid as number;
-    else if (attempt === 3) throw new Error(`PostgreSQL did not start. The end of ${logPath}:\n${readFileSync(logPath, "utf8").slice(-2000)}`);
+    if (await answers(url, 600, () => server.exitCode === null && server.signalCode === null))
+      pid = server.pid as number;
+    else if (attempt === 3)
+      throw new Error(
+        `PostgreSQL did not start. The end of ${logPath}:\n${readFileSync(logPath, "utf8").slice(-2000)}`,
+      );
   }
   await createDatabase(url);
   const serverPid = pid;
@@ -86,7 +93,9 @@ function findPrograms(user: ServerUser): Programs {
   try {
     entry = require.resolve(name);
   } catch {
-    throw new Error(`There is no embedded PostgreSQL for ${process.platform} ${process.arch}. Set DATABASE_URL to a server.`);
+    throw new Error(
+      `There is no embedded PostgreSQL for ${process.platform} ${process.arch}. Set DATABASE_URL to a server.`,
+    );
   }
   const packageFolder = resolve(dirname(entry), "..");
   const { version } = JSON.parse(readFileSync(join(packageFolder, "package.json"), "utf8")) as { version: string };
@@ -115,8 +124,17 @@ function initialise({ initdb }: Programs, cluster: string, password: string, use
     handOver(passwordFile, user.ids);
     const { status, stderr, error } = spawnSync(
       initdb,
-      [`--pgdata=${draft}`, `--username=${superuser}`, `--pwfile=${passwordFile}`, "--auth=scram-sha-256", "--encoding=UTF8",
-        "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions"],
+      [
+        `--pgdata=${draft}`,
+        `--username=${superuser}`,
+        `--pwfile=${passwordFile}`,
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--locale=C",
+        "--no-instructions",
+      ],
       { ...user.ids, cwd: dirname(draft), env: { PATH: "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" }, encoding: "utf8" },
     );
     if (status !== 0) throw new Error(`initdb failed: ${error?.message ?? stderr}`);
@@ -128,18 +146,33 @@ function initialise({ initdb }: Programs, cluster: string, password: string, use
 }
 
 function spawnServer(
-  { postgres }: Programs, cluster: string, port: number, settings: readonly string[], logPath: string, user: ServerUser,
+  { postgres }: Programs,
+  cluster: string,
+  port: number,
+  settings: readonly string[],
+  logPath: string,
+  user: ServerUser,
 ): ChildProcess {
   const log = openSync(logPath, "a", 0o600);
-  const fixed = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200", "log_timezone=UTC", "timezone=UTC"];
-  const server = spawn(postgres, ["-D", cluster, "-p", String(port), ...[...fixed, ...settings].flatMap((setting) => ["-c", setting])], {
-    ...user.ids,
-    cwd: cluster,
-    env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
-    stdio: ["ignore", log, log],
-    // Its own session: Ctrl-C in a terminal must reach us first, so that jobs are put back before the database stops.
-    detached: true,
-  });
+  const fixed = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=200",
+    "log_timezone=UTC",
+    "timezone=UTC",
+  ];
+  const server = spawn(
+    postgres,
+    ["-D", cluster, "-p", String(port), ...[...fixed, ...settings].flatMap((setting) => ["-c", setting])],
+    {
+      ...user.ids,
+      cwd: cluster,
+      env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
+      stdio: ["ignore", log, log],
+      // Its own session: Ctrl-C in a terminal must reach us first, so that jobs are put back before the database stops.
+      detached: true,
+    },
+  );
   server.unref();
   return server;
 }
@@ -208,7 +241,9 @@ function freePort(): Promise<number> {
     probe.once("error", failed);
     probe.listen(0, "127.0.0.1", () => {
       const address = probe.address();
-      probe.close(() => (address !== null && typeof address === "object" ? found(address.port) : failed(new Error("no port"))));
+      probe.close(() =>
+        address !== null && typeof address === "object" ? found(address.port) : failed(new Error("no port")),
+      );
     });
   });
 }

@@ -1,7 +1,9 @@
 // A job as clients see it: created with its queue delivery in one transaction, watched, canceled, resumed.
 // What a worker does to a job is in job-claims.ts.
-import type { Delivery } from "./queue.ts";
-import type { Job, JobCheckpoint, JobEvent, Prisma } from "../prisma/client/client.ts";
+import { isTerminal } from "../domain/job.ts";
+import { type Job, type JobCheckpoint, type JobEvent, Prisma, type PrismaClient } from "../prisma/client/client.ts";
+import { followRows, type Notifications, notify } from "./notifications.ts";
+import { batchQueue, type Delivery, type Queue } from "./queue.ts";
 
 export type JobRow = Job;
 export type JobEventRow = JobEvent;
@@ -9,7 +11,10 @@ export type JobCheckpointRow = JobCheckpoint;
 export type Transaction = Prisma.TransactionClient;
 export type Json = Prisma.InputJsonValue;
 
-export const JOB_TERMINAL = ["succeeded", "failed", "canceled"] as const;
+/** The type of the event that ends a job; its data is `{state}`. */
+export const JOB_END = "end";
+
+export const jobTopic = (id: string): string => `job:${id}`;
 
 export interface NewJob {
   readonly id: string;
@@ -101,4 +106,127 @@ export class StaleEpoch extends Error {
     this.jobId = fence.jobId;
     this.epoch = fence.epoch;
   }
+}
+
+/** Takes the row for the rest of the transaction; null when it is gone. Whoever changes the state of a job does this first. */
+export async function lockJob(tx: Transaction, id: string): Promise<JobRow | null> {
+  const rows = await tx.$queryRaw<{ id: string }[]>`SELECT id FROM jobs WHERE id = ${id} FOR UPDATE`;
+  return rows.length === 0 ? null : tx.job.findUniqueOrThrow({ where: { id } });
+}
+
+/** Changes a locked row and appends the event that tells so; both get the next revision and cursor. */
+export async function changeJob(
+  tx: Transaction,
+  job: JobRow,
+  data: Prisma.JobUncheckedUpdateInput,
+  event: { type: string; data: Json },
+): Promise<JobRow> {
+  const changed = await tx.job.update({
+    where: { id: job.id },
+    data: { ...data, revision: { increment: 1 }, event_seq: { increment: 1 }, updated_at: new Date() },
+  });
+  await tx.jobEvent.create({
+    data: { job_id: job.id, seq: changed.event_seq, epoch: changed.epoch, type: event.type, data: event.data },
+  });
+  await notify(tx, jobTopic(job.id));
+  return changed;
+}
+
+export function createJobs(parts: { db: PrismaClient; queue: Queue; notifications: Notifications }): Jobs {
+  const { db, queue, notifications } = parts;
+
+  async function requeue(tx: Transaction, job: JobRow, event: string): Promise<JobRow> {
+    const delivery = await queue.send(tx, job.queue, job.id, { priority: job.priority });
+    return changeJob(
+      tx,
+      job,
+      {
+        state: "queued",
+        delivery_id: delivery,
+        queued_at: new Date(),
+        finished_at: null,
+        cancel_requested_at: null,
+        crash_count: 0,
+      },
+      { type: event, data: {} },
+    );
+  }
+
+  const jobs: Jobs = {
+    async create(tx, job) {
+      const row = await tx.job.create({
+        data: {
+          id: job.id,
+          workspace_id: job.workspaceId,
+          api_key_id: job.apiKeyId ?? null,
+          parent_id: job.parentId ?? null,
+          kind: job.kind,
+          state: "queued",
+          queue: job.queue ?? batchQueue("any"),
+          priority: job.priority ?? 0,
+          input: job.input,
+          metadata: job.metadata ?? {},
+        },
+      });
+      return requeue(tx, row, "queued");
+    },
+    find: (workspaceId, id) => db.job.findFirst({ where: { id, workspace_id: workspaceId } }),
+    async requestCancel(workspaceId, id) {
+      return db.$transaction(async (tx) => {
+        const job = await lockJob(tx, id);
+        if (job === null || job.workspace_id !== workspaceId) return null;
+        if (isTerminal(job.state) || job.cancel_requested_at !== null) return job;
+        const asked = { cancel_requested_at: new Date() };
+        if (job.state === "running") return changeJob(tx, job, asked, { type: "cancel_requested", data: {} });
+        return changeJob(
+          tx,
+          job,
+          { ...asked, state: "canceled", finished_at: new Date() },
+          { type: JOB_END, data: { state: "canceled" } },
+        );
+      });
+    },
+    async resume(workspaceId, id) {
+      return db.$transaction(async (tx) => {
+        const job = await lockJob(tx, id);
+        if (job === null || job.workspace_id !== workspaceId) return null;
+        const checkpoints = await tx.jobCheckpoint.count({ where: { job_id: id } });
+        if (checkpoints === 0 || (job.state !== "failed" && job.state !== "canceled")) return "refused" as const;
+        const cleared = await tx.job.update({ where: { id }, data: { error: Prisma.DbNull } });
+        return requeue(tx, cleared, "resumed");
+      });
+    },
+    events: (jobId, after, limit) =>
+      db.jobEvent.findMany({ where: { job_id: jobId, seq: { gt: after } }, orderBy: { seq: "asc" }, take: limit }),
+    subscribe: (jobId, after, signal) =>
+      followRows({
+        notifications,
+        topic: jobTopic(jobId),
+        after,
+        read: (cursor) => jobs.events(jobId, cursor, 100),
+        isLast: (event) => event.type === JOB_END,
+        signal,
+      }),
+    async waitForEnd(jobId, timeoutMs, signal) {
+      const read = () => db.job.findUnique({ where: { id: jobId } });
+      const first = await read();
+      if (first === null || isTerminal(first.state)) return first;
+      const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])]);
+      for await (const event of jobs.subscribe(jobId, first.event_seq, deadline)) if (event.type === JOB_END) break;
+      return read();
+    },
+    latestCheckpoint: (jobId) =>
+      db.jobCheckpoint.findFirst({ where: { job_id: jobId }, orderBy: [{ epoch: "desc" }, { step: "desc" }] }),
+    async queuePosition(job) {
+      if (job.state !== "queued") return null;
+      return db.job.count({
+        where: {
+          queue: job.queue,
+          state: "queued",
+          OR: [{ priority: { gt: job.priority } }, { priority: job.priority, queued_at: { lt: job.queued_at } }],
+        },
+      });
+    },
+  };
+  return jobs;
 }

@@ -4,7 +4,17 @@ import { type DestinationStream, type Logger, pino } from "pino";
 export type { Logger };
 
 // Whoever logs a request, a job or a configuration by mistake logs these as "[redacted]".
-const secretFields = ["authorization", "cookie", "password", "secret", "key", "token", "DATABASE_URL", "ADMIN_API_KEY", "AWS_SECRET_ACCESS_KEY"];
+const secretFields = [
+  "authorization",
+  "cookie",
+  "password",
+  "secret",
+  "key",
+  "token",
+  "DATABASE_URL",
+  "ADMIN_API_KEY",
+  "AWS_SECRET_ACCESS_KEY",
+];
 const bodyFields = ["body", "input", "prompt", "prompts", "messages", "text", "texts", "content"];
 
 export function createLog(options: { level: string; process: string; destination?: DestinationStream }): Logger {

@@ -51,7 +51,9 @@ export async function applyMigrations(url: string, folder = migrationsFolder): P
     }
     const [unknown] = recorded.keys();
     if (unknown !== undefined)
-      throw new MigrationRefused(`The database has migration ${unknown}, which this version does not know: it is newer. Update the program.`);
+      throw new MigrationRefused(
+        `The database has migration ${unknown}, which this version does not know: it is newer. Update the program.`,
+      );
     return applied;
   } finally {
     await connection.end();
@@ -68,7 +70,9 @@ async function readRecords(connection: Connection): Promise<Map<string, { checks
   const { rows } = await connection.query<{ migration_name: string; checksum: string; finished_at: Date | null }>(
     `SELECT migration_name, checksum, finished_at FROM "_prisma_migrations" WHERE rolled_back_at IS NULL`,
   );
-  return new Map(rows.map((row) => [row.migration_name, { checksum: row.checksum, finished: row.finished_at !== null }]));
+  return new Map(
+    rows.map((row) => [row.migration_name, { checksum: row.checksum, finished: row.finished_at !== null }]),
+  );
 }
 
 async function applyOne(connection: Connection, name: string, sql: string, checksum: string): Promise<void> {
@@ -83,6 +87,8 @@ async function applyOne(connection: Connection, name: string, sql: string, check
     await connection.query("COMMIT");
   } catch (error) {
     await connection.query("ROLLBACK");
-    throw new MigrationRefused(`Migration ${name} failed and was rolled back: ${(error as Error).message}`, { cause: error });
+    throw new MigrationRefused(`Migration ${name} failed and was rolled back: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

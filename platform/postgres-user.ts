@@ -18,7 +18,11 @@ const shelter = "/var/lib/qwen-scope-postgres";
 
 export function serverUser(): ServerUser {
   if (process.getuid?.() !== 0)
-    return { ids: {}, clusterFolder: (dataDir) => join(resolve(dataDir), "postgres"), programFolder: (packaged) => packaged };
+    return {
+      ids: {},
+      clusterFolder: (dataDir) => join(resolve(dataDir), "postgres"),
+      programFolder: (packaged) => packaged,
+    };
   const ids = unprivilegedUser();
   return {
     ids,
@@ -56,12 +60,16 @@ function unprivilegedUser(): { uid: number; gid: number } {
     // A machine without useradd, or a read-only /etc.
   }
   const user = lookUp("postgres") ?? lookUp("nobody");
-  if (user === null) throw new Error("PostgreSQL does not run as root and no other user was found. Run as another user, or set DATABASE_URL.");
+  if (user === null)
+    throw new Error(
+      "PostgreSQL does not run as root and no other user was found. Run as another user, or set DATABASE_URL.",
+    );
   return user;
 }
 
 function lookUp(name: string): { uid: number; gid: number } | null {
-  const id = (flag: string) => Number(execFileSync("id", [flag, name], { stdio: ["ignore", "pipe", "ignore"] }).toString());
+  const id = (flag: string) =>
+    Number(execFileSync("id", [flag, name], { stdio: ["ignore", "pipe", "ignore"] }).toString());
   try {
     return { uid: id("-u"), gid: id("-g") };
   } catch {

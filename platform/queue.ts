@@ -1,5 +1,10 @@
-// The queue carries an id; the row carries the rest.
+// The queue carries an id; the row carries the rest. pg-boss claims, times out and redelivers; every call that settles
+// or renews names the attempt it was given, so that a claim that lapsed settles nothing.
+import { fromPrisma, PgBoss } from "pg-boss";
+import type { Logger } from "pino";
 import type { Transaction } from "./jobs.ts";
+import type { Notifications } from "./notifications.ts";
+import { notify } from "./notifications.ts";
 
 export type Device = "cpu" | "cuda" | "webgpu";
 
@@ -52,4 +57,181 @@ export interface Queue {
   /** Ends the delivery, fenced by its attempt; part of `tx` when given. */
   complete(delivery: Delivery, tx?: Transaction): Promise<void>;
   close(): Promise<void>;
+}
+
+/** pg-boss gives a claim at most this long, whatever its heartbeat says; a longer job is preempted before. */
+export const deliveryLimitSeconds = 86_400;
+
+const queueOptions = {
+  expireInSeconds: deliveryLimitSeconds,
+  // Its smallest. A worker that dies is seen after at most this and one supervision.
+  heartbeatSeconds: 10,
+  // We decide what is poison (job-claims.ts), so the queue never gives up by itself.
+  retryLimit: 1_000_000,
+  retryDelay: 1,
+  retryBackoff: true,
+  retryDelayMax: 60,
+  retentionSeconds: 30 * 86_400,
+  deleteAfterSeconds: 3600,
+} as const;
+
+/** Consumers are woken by NOTIFY; this is how often they look all the same. */
+const pollMs = 2000;
+
+export async function createQueue(
+  url: string,
+  options: { log: Logger; notifications: Notifications; supervise: boolean },
+): Promise<Queue> {
+  const { log, notifications } = options;
+  const boss = new PgBoss({
+    connectionString: url,
+    application_name: "qwen-scope queue",
+    max: 3,
+    schedule: false,
+    supervise: options.supervise,
+    superviseIntervalSeconds: 3,
+    monitorIntervalSeconds: 3,
+    maintenanceIntervalSeconds: 60,
+    monitorVacuum: false,
+  });
+  boss.on("error", (error) => log.error({ err: error }, "queue"));
+  boss.on("warning", (warning) => log.warn({ warning }, "queue"));
+  await boss.start();
+
+  const known = new Map<string, Promise<void>>();
+  const consumers = new Set<Consumer>();
+  const asAttempt = ({ id, attempt }: Delivery) => ({ id, retryCount: attempt });
+
+  function ensure(queue: string): Promise<void> {
+    const made = known.get(queue) ?? boss.createQueue(queue, queueOptions);
+    known.set(queue, made);
+    made.catch(() => known.delete(queue));
+    return made;
+  }
+
+  const queue: Queue = {
+    ensure,
+    async send(tx, name, subject, { priority = 0, delaySeconds = 0 } = {}) {
+      await ensure(name);
+      const id = await boss.send(name, { subject }, { priority, startAfter: delaySeconds, db: fromPrisma(tx) });
+      if (id === null) throw new Error(`the queue ${name} refused ${subject}`);
+      await notify(tx, `queue:${name}`);
+      return id;
+    },
+    async consume(options, handler) {
+      const consumer = createConsumer(
+        options.concurrency,
+        { boss, log, notifications, ensure, settle: queue.complete },
+        handler,
+      );
+      consumers.add(consumer);
+      for (const name of options.queues) await consumer.add(name);
+      return consumer;
+    },
+    async touch(deliveries) {
+      const held = new Set<string>();
+      for (const [name, group] of Map.groupBy(deliveries, (delivery) => delivery.queue)) {
+        const { settled } = (await boss.touch(name, group.map(asAttempt))) as { settled?: string[] | null };
+        for (const id of settled ?? []) held.add(id);
+      }
+      return held;
+    },
+    async complete(delivery, tx) {
+      await boss.complete(delivery.queue, asAttempt(delivery), null, tx === undefined ? {} : { db: fromPrisma(tx) });
+    },
+    async close() {
+      await Promise.all([...consumers].map((consumer) => consumer.stop()));
+      await boss.stop({ graceful: false, close: true });
+    },
+  };
+  return queue;
+}
+
+interface ConsumerParts {
+  readonly boss: PgBoss;
+  readonly log: Logger;
+  readonly notifications: Notifications;
+  readonly ensure: (queue: string) => Promise<void>;
+  readonly settle: (delivery: Delivery) => Promise<void>;
+}
+
+/** Own loop instead of `work()`, which renews heartbeats by itself: ours must lapse when the device hangs. */
+function createConsumer(
+  concurrency: number,
+  parts: ConsumerParts,
+  handler: (delivery: Delivery) => Promise<void>,
+): Consumer {
+  const { boss, log, notifications, ensure, settle } = parts;
+  const names = new Map<string, () => void>();
+  const running = new Set<Promise<void>>();
+  let stopped = false;
+  let fetching: Promise<void> | undefined;
+  let again = false;
+
+  async function handle(delivery: Delivery): Promise<void> {
+    try {
+      await handler(delivery);
+      await settle(delivery);
+    } catch (error) {
+      log.error(
+        { err: error, queue: delivery.queue, subject: delivery.subject },
+        "a delivery failed and will be retried",
+      );
+      await boss.fail(delivery.queue, { id: delivery.id, retryCount: delivery.attempt }).catch(() => {});
+    }
+  }
+
+  async function fetchOnce(): Promise<void> {
+    // One from each queue in turn, so that a full queue does not starve the others.
+    for (let found = true; found && !stopped && running.size < concurrency; ) {
+      found = false;
+      for (const name of names.keys()) {
+        if (stopped || running.size >= concurrency) return;
+        const [job] = await boss.fetch<{ subject: string }>(name);
+        if (job === undefined) continue;
+        found = true;
+        const work = handle({ id: job.id, queue: name, attempt: job.retryCount, subject: job.data.subject }).finally(
+          () => {
+            running.delete(work);
+            look();
+          },
+        );
+        running.add(work);
+      }
+    }
+  }
+
+  function look(): void {
+    if (stopped) return;
+    if (fetching !== undefined) {
+      again = true;
+      return;
+    }
+    fetching = fetchOnce()
+      .catch((error) => log.error({ err: error }, "the queue could not be read"))
+      .finally(() => {
+        fetching = undefined;
+        if (again) {
+          again = false;
+          look();
+        }
+      });
+  }
+
+  const timer = setInterval(look, pollMs);
+  return {
+    async add(name) {
+      await ensure(name);
+      if (stopped || names.has(name)) return;
+      names.set(name, notifications.subscribe(`queue:${name}`, look));
+      look();
+    },
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      for (const unsubscribe of names.values()) unsubscribe();
+      await fetching;
+      await Promise.all(running);
+    },
+  };
 }

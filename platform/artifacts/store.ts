@@ -7,6 +7,12 @@ export interface StoredBlob {
   readonly sizeBytes: number;
 }
 
+export interface BlobInfo {
+  readonly sizeBytes: number;
+  /** Of the last put, also when the content was there before: what is fresh is not collected. */
+  readonly modifiedAt: Date;
+}
+
 /** Half-open range of bytes [start, end). */
 export interface ByteRange {
   readonly start: number;
@@ -35,23 +41,36 @@ export interface UploadPart {
 
 export interface ArtifactStore {
   readonly kind: "disk" | "s3";
-  put(workspaceId: string, content: Readable | AsyncIterable<Uint8Array> | Uint8Array, options?: PutOptions): Promise<StoredBlob>;
+  put(
+    workspaceId: string,
+    content: Readable | AsyncIterable<Uint8Array> | Uint8Array,
+    options?: PutOptions,
+  ): Promise<StoredBlob>;
   /** Throws BlobMissing. */
   get(workspaceId: string, digest: string, range?: ByteRange): Promise<Readable>;
   /** Null when it is not there. */
-  head(workspaceId: string, digest: string): Promise<{ readonly sizeBytes: number } | null>;
+  head(workspaceId: string, digest: string): Promise<BlobInfo | null>;
   /** Idempotent. */
   delete(workspaceId: string, digest: string): Promise<void>;
-  list(workspaceId: string): AsyncIterable<StoredBlob>;
+  list(workspaceId: string): AsyncIterable<StoredBlob & BlobInfo>;
   /** A short-lived address for reading, or null when the store has none (disk): then the API streams. */
-  presignGet(workspaceId: string, digest: string, options: { expiresSeconds: number; fileName: string; contentType: string }): Promise<string | null>;
+  presignGet(
+    workspaceId: string,
+    digest: string,
+    options: { expiresSeconds: number; fileName: string; contentType: string },
+  ): Promise<string | null>;
 
   startUpload(workspaceId: string): Promise<Upload>;
   /** Addresses to PUT parts to, or null when the store has none: then the API calls uploadPart. */
   presignPart(upload: Upload, part: number, expiresSeconds: number): Promise<string | null>;
   uploadPart(upload: Upload, part: number, content: Readable | Uint8Array): Promise<UploadPart>;
   /** Joins the parts, verifies the digest, and only then makes it readable. Throws DigestMismatch, and nothing stays behind. */
-  completeUpload(workspaceId: string, upload: Upload, parts: readonly UploadPart[], options?: PutOptions): Promise<StoredBlob>;
+  completeUpload(
+    workspaceId: string,
+    upload: Upload,
+    parts: readonly UploadPart[],
+    options?: PutOptions,
+  ): Promise<StoredBlob>;
   abortUpload(upload: Upload): Promise<void>;
   /** Removes temporary files and unfinished uploads older than `olderThanMs`. */
   cleanUp(olderThanMs: number): Promise<number>;

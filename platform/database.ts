@@ -1,0 +1,14 @@
+// Prisma over the JavaScript driver; no native engine.
+import { PrismaPg } from "@prisma/adapter-pg";
+import { PrismaClient } from "../prisma/client/client.ts";
+
+export function createDatabase(url: string, options: { poolSize: number; process: string }): PrismaClient {
+  const adapter = new PrismaPg({
+    connectionString: url,
+    max: options.poolSize,
+    application_name: `qwen-scope ${options.process}`,
+    connectionTimeoutMillis: 10_000,
+  });
+  // Interactive transactions wait for a row that a worker or a cancel holds; both hold it for milliseconds.
+  return new PrismaClient({ adapter, transactionOptions: { maxWait: 10_000, timeout: 20_000 } });
+}
