@@ -95,7 +95,7 @@ export async function openGradients(shape: BatchShape, threads: number): Promise
           },
         },
       );
-      expectFinitePreActivations(found.sum!);
+      expectFinitePreActivations(found.sum!, b);
       for (const square of found.squaredError!.data as Float32Array) squaredError += square;
     }
     return squaredError;
@@ -132,10 +132,10 @@ export async function openGradients(shape: BatchShape, threads: number): Promise
   };
 }
 
-/** Throws RangeError naming the first row whose sum over features is NaN or infinite. */
-export function expectFinitePreActivations(sum_B: Tensor): void {
+/** Throws RangeError naming the first row whose sum over features is NaN or infinite; rows count from `firstRow`. */
+export function expectFinitePreActivations(sum_B: Tensor, firstRow: number): void {
   const row = (sum_B.data as Float32Array).findIndex((sum) => !Number.isFinite(sum));
-  if (row >= 0) throw new RangeError(`pre-activations of row ${row} are not finite`);
+  if (row >= 0) throw new RangeError(`pre-activations of row ${firstRow + row} are not finite`);
 }
 
 /** Σ_b ‖x_b − x̄‖² in float64. Throws RangeError when the rows are all the same: there is nothing to explain. */

@@ -75,7 +75,7 @@ export async function openSae(sae: SparseAutoencoder, options: OpenOptions = {})
     for (let start = 0; start < rows; start += microBatchRows) {
       const count = Math.min(microBatchRows, rows - start);
       const found = await run(acts_BD.subarray(start * dModel, (start + count) * dModel), count);
-      if (rule.kind === "topk") expectFinitePreActivations(found.sum!);
+      if (rule.kind === "topk") expectFinitePreActivations(found.sum!, start);
       for (let b = 0; b < count; b++) {
         if (rule.kind === "topk") {
           const z_BK = found.z!.data as Float32Array;
