@@ -38,18 +38,34 @@ export async function* harvest(
   }
 }
 
+/** Consecutive sequences in groups whose padded size stays within the limit. */
+export function* batchesOf(sequences: Iterable<Int32Array>, batchTokens: number): Generator<Int32Array[]> {
+  let group: Int32Array[] = [];
+  for (const ids of sequences) {
+    if (!fits(group, ids, batchTokens)) {
+      yield group;
+      group = [];
+    }
+    group.push(ids);
+  }
+  if (group.length > 0) yield group;
+}
+
+function fits(group: readonly Int32Array[], next: Int32Array, batchTokens: number): boolean {
+  const longest = group.reduce((most, ids) => Math.max(most, ids.length), next.length);
+  return group.length === 0 || longest * (group.length + 1) <= batchTokens;
+}
+
 async function* batches(model: LanguageModel, sequences: Sequences, batchTokens: number): AsyncGenerator<Int32Array[]> {
   let group: Int32Array[] = [];
-  let longest = 0;
   let count = 0;
   for await (const ids of sequences) {
     checkSequence(model, ids, count++);
-    if (group.length > 0 && Math.max(longest, ids.length) * (group.length + 1) > batchTokens) {
+    if (!fits(group, ids, batchTokens)) {
       yield group;
-      [group, longest] = [[], 0];
+      group = [];
     }
     group.push(ids);
-    longest = Math.max(longest, ids.length);
   }
   if (group.length > 0) yield group;
 }

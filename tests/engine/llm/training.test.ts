@@ -61,7 +61,7 @@ describe("training a decoder", () => {
     const trainer = await createLanguageModelTrainer(config, {
       batch: 2,
       sequenceLength: 16,
-      start: parameters,
+      parameters,
       threads: 1,
     });
     const [ids, targets] = [Int32Array.from(record.ids.flat()), Int32Array.from(record.targets.flat())];
