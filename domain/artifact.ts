@@ -2,8 +2,15 @@
 import { type Static, Type } from "typebox";
 import { closed, nullable, oneOf, Timestamp } from "./schema.ts";
 
-export const digestPattern = "^sha256:[0-9a-f]{64}$";
-export const Digest = Type.String({ pattern: digestPattern, description: "sha256: and 64 hexadecimal digits" });
+export const Digest = Type.String({
+  pattern: "^sha256:[0-9a-f]{64}$",
+  description: "sha256: and 64 hexadecimal digits",
+});
+/** A digest as a client may write it, with or without the algorithm's name. */
+export const GivenDigest = Type.String({
+  pattern: "^(?:sha256:)?[0-9a-f]{64}$",
+  description: "SHA-256 of the content, 64 lower-case hexadecimal digits, `sha256:` in front or not",
+});
 
 export const artifactStates = ["uploading", "ready"] as const;
 
@@ -56,7 +63,7 @@ export const CreateArtifact = closed(
       }),
     ),
     size_bytes: Type.Integer({ minimum: 0, maximum: 5 * 2 ** 40 }),
-    digest: Digest,
+    digest: GivenDigest,
   },
   { title: "CreateArtifact" },
 );

@@ -12,6 +12,7 @@ export const idPrefixes = {
   workspace: "workspace",
   request: "req",
   worker: "worker",
+  delivery: "delivery",
 } as const;
 export type IdKind = keyof typeof idPrefixes;
 

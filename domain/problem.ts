@@ -383,7 +383,7 @@ export function isProblem(value: unknown): value is Problem {
 
 export function toProblemDetails(problem: Problem, requestId?: string): ProblemDetails {
   return {
-    type: `/docs/problems#${problem.code.toLowerCase().replaceAll("_", "-")}`,
+    type: `/problems#${problem.code.toLowerCase().replaceAll("_", "-")}`,
     title: problem.title,
     status: problem.status,
     detail: problem.detail,
@@ -398,7 +398,9 @@ export function toProblemDetails(problem: Problem, requestId?: string): ProblemD
 export function fromProblemDetails(details: Partial<ProblemDetails>): Problem {
   const code = details.code !== undefined && details.code in problemTable ? (details.code as ProblemCode) : null;
   if (code === null) return new Problem("INTERNAL_ERROR");
-  return new Problem(code, details.detail, details.errors ? { errors: details.errors } : {});
+  // A message of ours about a bug never leaves through an answer.
+  const detail = code === "INTERNAL_ERROR" ? undefined : details.detail;
+  return new Problem(code, detail, details.errors ? { errors: details.errors } : {});
 }
 
 const openAITypes: Record<number, string> = {

@@ -1,0 +1,73 @@
+// Builds the application without listening, so that a test can drive it and main.ts can serve it.
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import Fastify, { type FastifyBaseLogger } from "fastify";
+import { newId } from "../domain/id.ts";
+import type { Platform } from "../platform/platform.ts";
+import type { App } from "./context.ts";
+import { auth } from "./plugins/auth.ts";
+import { browsers } from "./plugins/browsers.ts";
+import { idempotency } from "./plugins/idempotency.ts";
+import { measurements } from "./plugins/measurements.ts";
+import { openapi } from "./plugins/openapi.ts";
+import { problems, sendProblem } from "./plugins/problems.ts";
+import { rateLimits } from "./plugins/rate-limits.ts";
+import { validation } from "./plugins/validation.ts";
+import { artifactContentRoutes } from "./routes/artifact-content.ts";
+import { artifactRoutes } from "./routes/artifacts.ts";
+import { chatCompletionRoutes } from "./routes/chat-completions.ts";
+import { completionRoutes } from "./routes/completions.ts";
+import { datasetRoutes } from "./routes/datasets.ts";
+import { encodeRoutes } from "./routes/encode.ts";
+import { healthRoutes } from "./routes/health.ts";
+import { jobEventRoutes } from "./routes/job-events.ts";
+import { jobRoutes } from "./routes/jobs.ts";
+import { keyRoutes } from "./routes/keys.ts";
+import { landingRoutes } from "./routes/landing.ts";
+import { modelRoutes } from "./routes/models.ts";
+import { saeRoutes } from "./routes/saes.ts";
+
+export async function buildApp({ platform }: { platform: Platform }): Promise<App> {
+  const app: App = Fastify({
+    loggerInstance: platform.log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    bodyLimit: platform.config.BODY_LIMIT_BYTES,
+    trustProxy: platform.config.TRUST_PROXY,
+    requestIdHeader: false,
+    genReqId: (request) => requestId(request.headers["x-request-id"]),
+    // A path that cannot be decoded never reaches the error handler.
+    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
+    // Streams end by their own abort signals; idle keep-alive connections must not hold a shutdown up.
+    forceCloseConnections: "idle",
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.decorate("platform", platform);
+  app.decorate("closing", new AbortController());
+  app.addHook("preClose", async () => app.closing.abort());
+
+  await app.register(problems);
+  await app.register(validation);
+  await app.register(openapi);
+  await app.register(measurements);
+  await app.register(browsers);
+  await app.register(auth);
+  await app.register(rateLimits);
+  await app.register(idempotency);
+
+  await app.register(landingRoutes);
+  await app.register(healthRoutes);
+  await app.register(modelRoutes);
+  await app.register(saeRoutes);
+  await app.register(encodeRoutes);
+  await app.register(datasetRoutes);
+  await app.register(jobRoutes);
+  await app.register(jobEventRoutes);
+  await app.register(artifactRoutes);
+  await app.register(artifactContentRoutes);
+  await app.register(completionRoutes);
+  await app.register(chatCompletionRoutes);
+  await app.register(keyRoutes);
+  return app;
+}
+
+function requestId(given: string | string[] | undefined): string {
+  return typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : newId("request");
+}

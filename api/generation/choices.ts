@@ -1,0 +1,85 @@
+// The choices of a request as its events fill them.
+import type { ExperimentRole, FinishReason, Usage } from "../../domain/completion.ts";
+import { Problem } from "../../domain/problem.ts";
+import type { CompletionInput, RequestEvent, TokenLogprobEvent } from "../../domain/request.ts";
+import type { SteeringReport } from "../../domain/steering.ts";
+import type { Relay } from "./relay.ts";
+
+export interface Choice {
+  readonly index: number;
+  readonly role: ExperimentRole | null;
+  readonly texts: string[];
+  readonly logprobs: TokenLogprobEvent[];
+  finishReason: FinishReason | null;
+  completionTokens: number;
+  report: SteeringReport | null;
+}
+
+export interface Answer {
+  readonly choices: readonly Choice[];
+  promptTokens: number;
+  runtime: string;
+}
+
+export function emptyAnswer(input: CompletionInput): Answer {
+  return {
+    choices: input.sequences.map((sequence) => ({
+      index: sequence.choice,
+      role: sequence.role,
+      texts: [],
+      logprobs: [],
+      finishReason: null,
+      completionTokens: 0,
+      report: null,
+    })),
+    promptTokens: 0,
+    runtime: "",
+  };
+}
+
+/** Adds one event; returns the choice it is about. */
+export function addEvent(answer: Answer, event: RequestEvent): Choice | null {
+  if (event.type === "started") {
+    answer.promptTokens = event.data.prompt_tokens.reduce((sum, count) => sum + count, 0);
+    answer.runtime = event.data.runtime;
+    return null;
+  }
+  if (event.type !== "delta" && event.type !== "choice_ended") return null;
+  const choice = answer.choices[event.data.choice];
+  if (choice === undefined) throw new Problem("INTERNAL_ERROR", `there is no choice ${event.data.choice}`);
+  if (event.type === "delta") {
+    choice.texts.push(event.data.text);
+    choice.logprobs.push(...(event.data.logprobs ?? []));
+  } else {
+    choice.finishReason = event.data.finish_reason;
+    choice.completionTokens = event.data.completion_tokens;
+    choice.report = event.data.steering_report ?? null;
+  }
+  return choice;
+}
+
+export async function collectAnswer(relay: Relay, input: CompletionInput): Promise<Answer> {
+  const answer = emptyAnswer(input);
+  for await (const event of relay.events) addEvent(answer, event);
+  const unfinished = answer.choices.find((choice) => choice.finishReason === null);
+  if (unfinished) throw new Problem("INTERNAL_ERROR", `choice ${unfinished.index} was never finished`);
+  return answer;
+}
+
+/** Every arm of the experiment counts: their tokens were all generated. */
+export function usageOf(answer: Answer): Usage {
+  const completion = answer.choices.reduce((sum, choice) => sum + choice.completionTokens, 0);
+  return {
+    prompt_tokens: answer.promptTokens,
+    completion_tokens: completion,
+    total_tokens: answer.promptTokens + completion,
+  };
+}
+
+/** The fields that a steered request adds to a choice. */
+export function experimentFields(choice: Choice, report: SteeringReport | null) {
+  return {
+    ...(choice.role === null ? {} : { role_in_experiment: choice.role }),
+    ...(report === null ? {} : { steering_report: report }),
+  };
+}

@@ -1,0 +1,128 @@
+// From a completion's body to the input of an interactive worker.
+import {
+  type CreateChatCompletion,
+  type CreateCompletion,
+  maximumSequences,
+  neutralForChat,
+  neutralForCompletions,
+  refuseUnsupported,
+} from "../../domain/completion.ts";
+import { fieldProblem } from "../../domain/problem.ts";
+import type { CompletionInput, Sequence } from "../../domain/request.ts";
+import type { Platform } from "../../platform/platform.ts";
+import type { Model } from "../../prisma/client/client.ts";
+import type { Caller } from "../context.ts";
+import { findModel, found } from "../lookup.ts";
+import { resolveSteering } from "./steering.ts";
+
+export interface Generation {
+  readonly model: Model;
+  readonly input: CompletionInput;
+}
+
+interface Asker {
+  readonly platform: Platform;
+  readonly caller: Caller;
+}
+
+export async function completionInput(asker: Asker, body: CreateCompletion): Promise<Generation> {
+  refuseUnsupported(body, neutralForCompletions);
+  const model = await modelOf(asker, body.model);
+  const prompts = listPrompts(body.prompt);
+  const maxTokens = body.max_tokens ?? 16;
+  return {
+    model,
+    input: {
+      ...(await shared(asker, model, body, prompts.length, maxTokens)),
+      prompts,
+      messages: null,
+      chat_template_kwargs: {},
+      logprobs: body.logprobs ?? null,
+    },
+  };
+}
+
+export async function chatInput(asker: Asker, body: CreateChatCompletion): Promise<Generation> {
+  refuseUnsupported(body, neutralForChat);
+  const model = await modelOf(asker, body.model);
+  if (body.top_logprobs && body.logprobs !== true) {
+    throw fieldProblem("SETTINGS_CONTRADICTORY", "/top_logprobs", "top_logprobs needs logprobs to be true");
+  }
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
+  return {
+    model,
+    input: {
+      ...(await shared(asker, model, body, 1, maxTokens)),
+      prompts: null,
+      messages: body.messages,
+      chat_template_kwargs: body.chat_template_kwargs ?? {},
+      logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
+    },
+  };
+}
+
+async function modelOf({ platform, caller }: Asker, given: string): Promise<Model> {
+  return found(await findModel(platform, caller.workspaceId, given), "MODEL_NOT_FOUND", given);
+}
+
+async function shared(
+  { platform, caller }: Asker,
+  model: Model,
+  body: CreateCompletion | CreateChatCompletion,
+  prompts: number,
+  maxTokens: number | null,
+) {
+  const steering = body.steering ?? null;
+  const edits = steering
+    ? await resolveSteering({ platform, workspaceId: caller.workspaceId, model, maxTokens }, steering)
+    : [];
+  const roles: Sequence["role"][] = steering
+    ? [
+        "steered",
+        ...(steering.include_baseline ? (["baseline"] as const) : []),
+        ...(steering.control ? (["control"] as const) : []),
+      ]
+    : [null];
+  const n = body.n ?? 1;
+  if (prompts * n * roles.length > maximumSequences) {
+    const detail = `${prompts} prompts × ${n} choices × ${roles.length} arms is above ${maximumSequences} texts a request`;
+    throw fieldProblem("SETTINGS_CONTRADICTORY", "/n", detail);
+  }
+  return {
+    kind: "completion" as const,
+    model_id: model.id,
+    sequences: listSequences(roles, prompts, n, body.seed ?? drawSeed()),
+    max_tokens: maxTokens,
+    temperature: body.temperature ?? 1,
+    top_p: body.top_p ?? 1,
+    top_k: body.top_k ?? 0,
+    repetition_penalty: body.repetition_penalty ?? 1,
+    stop: body.stop === undefined || body.stop === null ? [] : typeof body.stop === "string" ? [body.stop] : body.stop,
+    steering: steering ? { edits, control: steering.control ?? null } : null,
+  };
+}
+
+/** The steered choices come first, in OpenAI's order (all of prompt 0, all of prompt 1, …), then the other arms in the
+ *  same order. The arms of one choice share its seed, so that they differ by the steering alone. */
+function listSequences(roles: readonly Sequence["role"][], prompts: number, n: number, seed: number): Sequence[] {
+  const sequences: Sequence[] = [];
+  for (const role of roles) {
+    for (let prompt = 0; prompt < prompts; prompt++) {
+      for (let i = 0; i < n; i++) sequences.push({ choice: sequences.length, prompt, role, seed: addSeed(seed, i) });
+    }
+  }
+  return sequences;
+}
+
+function addSeed(seed: number, i: number): number {
+  return seed > Number.MAX_SAFE_INTEGER - i ? seed - i : seed + i;
+}
+
+function drawSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+}
+
+function listPrompts(prompt: CreateCompletion["prompt"]): (string | number[])[] {
+  if (typeof prompt === "string") return [prompt];
+  return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as string[] | number[][]);
+}

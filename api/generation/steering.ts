@@ -1,0 +1,86 @@
+// From the steering of a request to edits with everything looked up that the database knows.
+import { fieldProblem, Problem } from "../../domain/problem.ts";
+import type { ResolvedEdit } from "../../domain/request.ts";
+import { parseFeature } from "../../domain/sae.ts";
+import { checkGateLayer, checkSteering, type Edit, type Steering, selectTokens } from "../../domain/steering.ts";
+import { checkLayers } from "../../domain/training.ts";
+import type { Platform } from "../../platform/platform.ts";
+import type { Model, Sae } from "../../prisma/client/client.ts";
+import { findSae, referred } from "../lookup.ts";
+import { residualNorms } from "../wire/model.ts";
+
+interface Target {
+  readonly platform: Platform;
+  readonly workspaceId: string;
+  readonly model: Model;
+  /** null: to the end of the context */
+  readonly maxTokens: number | null;
+}
+
+export async function resolveSteering(target: Target, steering: Steering): Promise<ResolvedEdit[]> {
+  const errors = checkSteering(steering);
+  if (errors[0]) throw new Problem("STEERING_INVALID", `${errors[0].pointer}: ${errors[0].detail}`, { errors });
+  const saes = new Map<string, Sae>();
+  const edits: ResolvedEdit[] = [];
+  for (const [index, edit] of steering.edits.entries()) {
+    edits.push(await resolveEdit(target, edit, `/steering/edits/${index}`, saes));
+  }
+  return edits;
+}
+
+async function resolveEdit(target: Target, edit: Edit, at: string, saes: Map<string, Sae>): Promise<ResolvedEdit> {
+  const { model } = target;
+  const feature = edit.feature === undefined ? null : await resolveFeature(target, edit.feature, `${at}/feature`, saes);
+  if (edit.vector) {
+    if (edit.vector.layer >= model.layers) checkLayers([edit.vector.layer], model.layers, `${at}/vector/layer`);
+    if (edit.vector.values.length !== model.d_model) {
+      const detail = `the vector has ${edit.vector.values.length} values, the model's d_model is ${model.d_model}`;
+      throw fieldProblem("DIMENSION_MISMATCH", `${at}/vector/values`, detail);
+    }
+  }
+  const layer = feature?.layer ?? edit.vector?.layer ?? 0;
+  const residualNorm = residualNorms(model)[layer] ?? null;
+  if (edit.unit === "residual_norm" && residualNorm === null) {
+    const detail = `the model has no median residual norm for layer ${layer}; import the model again`;
+    throw fieldProblem("FEATURE_STATISTICS_MISSING", `${at}/unit`, detail);
+  }
+  const gate = edit.when ? await resolveFeature(target, edit.when.feature, `${at}/when/feature`, saes) : null;
+  if (gate) checkGateLayer(layer, gate.layer, `${at}/when/feature`);
+  checkSelection(edit, target.maxTokens, `${at}/apply`);
+  return {
+    layer,
+    feature,
+    vector: edit.vector?.values ?? null,
+    op: edit.op,
+    value: edit.value ?? null,
+    unit: edit.unit ?? null,
+    residual_norm: residualNorm,
+    max_activation: null,
+    apply: edit.apply ?? {},
+    gate: gate ? { feature: gate, above: edit.when?.above ?? 0 } : null,
+  };
+}
+
+async function resolveFeature(target: Target, reference: string, pointer: string, saes: Map<string, Sae>) {
+  const { platform, workspaceId, model } = target;
+  const parsed = parseFeature(reference, pointer);
+  const known = saes.get(parsed.sae);
+  const sae = known ?? referred(await findSae(platform, workspaceId, parsed.sae), "sae", parsed.sae, pointer);
+  saes.set(parsed.sae, sae);
+  if (sae.model_id !== model.id) {
+    const detail = `the sae "${sae.name}" belongs to ${sae.model_id}, the request is for ${model.id}`;
+    throw fieldProblem("SAE_MODEL_MISMATCH", pointer, detail);
+  }
+  if (parsed.index >= sae.width) {
+    const detail = `the sae "${sae.name}" has features 0 to ${sae.width - 1}, there is no ${parsed.index}`;
+    throw fieldProblem("FEATURE_NOT_FOUND", pointer, detail);
+  }
+  return { sae_id: sae.id, index: parsed.index, layer: sae.layer };
+}
+
+/** What is empty whatever the prompt will be is refused here; the worker, which has the tokens, checks the rest. */
+function checkSelection(edit: Edit, maxTokens: number | null, pointer: string): void {
+  const prompt = edit.apply?.prompt ?? true;
+  const promptIsEmpty = prompt === false || (Array.isArray(prompt) && prompt.length === 0);
+  if (promptIsEmpty) selectTokens(edit.apply, { length: 0 }, maxTokens ?? Number.MAX_SAFE_INTEGER, pointer);
+}

@@ -1,0 +1,92 @@
+// Laws of sae.train, and its estimate.
+import type { JobInput } from "../../domain/job.ts";
+import { fieldProblem } from "../../domain/problem.ts";
+import { namePattern } from "../../domain/schema.ts";
+import {
+  checkMemory,
+  estimateSaeTrain,
+  type Machine,
+  type ModelShape,
+  referenceMachine,
+  resolveSaeTrain,
+  type SaeTrainSettings,
+  type TrainEstimate,
+} from "../../domain/training.ts";
+import type { Model } from "../../prisma/client/client.ts";
+import { findDataset, findModel, referred } from "../lookup.ts";
+import { nameTaken, type Submission } from "./submission.ts";
+
+interface ResolvedTraining {
+  readonly settings: SaeTrainSettings;
+  readonly shape: ModelShape;
+}
+
+async function resolve(submission: Submission, input: JobInput<"sae.train">): Promise<ResolvedTraining> {
+  const { platform, caller, at } = submission;
+  const model = referred(
+    await findModel(platform, caller.workspaceId, input.model_id),
+    "model",
+    input.model_id,
+    `${at}/model_id`,
+  );
+  const dataset = referred(
+    await findDataset(platform, caller.workspaceId, input.dataset_id),
+    "dataset",
+    input.dataset_id,
+    `${at}/dataset_id`,
+  );
+  const shape = shapeOf(model);
+  const settings = resolveSaeTrain({ ...input, model_id: model.id, dataset_id: dataset.id }, shape, at);
+  return { settings, shape };
+}
+
+export async function resolveSaeTrainJob(submission: Submission, input: JobInput<"sae.train">) {
+  const { settings, shape } = await resolve(submission, input);
+  if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings.layers);
+  const machine = await bestMachine(submission);
+  checkMemory(estimateSaeTrain(settings, shape, machine), machine, `${submission.at}/width`);
+  return settings;
+}
+
+export async function estimateTraining(submission: Submission, input: JobInput<"sae.train">): Promise<TrainEstimate> {
+  const { settings, shape } = await resolve(submission, input);
+  return estimateSaeTrain(settings, shape, await bestMachine(submission));
+}
+
+async function checkSaeNames(submission: Submission, name: string, layers: readonly number[]): Promise<void> {
+  const { platform, caller, at } = submission;
+  const names = layers.map((layer) => `${name}-layer${layer}`);
+  const long = names.find((one) => !new RegExp(namePattern).test(one));
+  if (long !== undefined) throw fieldProblem("VALIDATION_FAILED", `${at}/name`, `"${long}" would be too long a name`);
+  const holder = await platform.db.sae.findFirst({
+    where: { workspace_id: caller.workspaceId, name: { in: names } },
+  });
+  if (holder !== null) throw nameTaken(`${at}/name`, "sae", holder.name, holder.id);
+}
+
+export function shapeOf(model: Model): ModelShape {
+  return {
+    layers: model.layers,
+    dModel: model.d_model,
+    vocabSize: model.vocab_size,
+    contextLength: model.context_length,
+  };
+}
+
+/** What a worker's row may say about its machine. */
+interface Capability {
+  readonly memory_bytes?: number;
+  readonly flops_per_second?: number;
+}
+
+/** The largest batch worker that is there; nothing is refused for want of memory while none is. */
+async function bestMachine(submission: Submission): Promise<Machine> {
+  const rows = await submission.platform.workers.live();
+  const capabilities = rows.filter((row) => row.class === "batch").map((row) => row.capability as Capability);
+  const memory = capabilities.flatMap((one) => (one.memory_bytes === undefined ? [] : [one.memory_bytes]));
+  const speed = capabilities.flatMap((one) => (one.flops_per_second === undefined ? [] : [one.flops_per_second]));
+  return {
+    flopsPerSecond: speed.length > 0 ? Math.max(...speed) : referenceMachine.flopsPerSecond,
+    memoryBytes: memory.length > 0 ? Math.max(...memory) : null,
+  };
+}

@@ -1,0 +1,85 @@
+// What the laws of a job's input need to know, and what they say about names.
+
+import { realpath } from "node:fs/promises";
+import { join, resolve, sep } from "node:path";
+import { looksLikeId } from "../../domain/id.ts";
+import type { JobKind } from "../../domain/job.ts";
+import { holdsScope } from "../../domain/key.ts";
+import { fieldProblem, Problem } from "../../domain/problem.ts";
+import type { Source } from "../../domain/source.ts";
+import type { Platform } from "../../platform/platform.ts";
+import type { Caller } from "../context.ts";
+import { referred } from "../lookup.ts";
+
+export interface Submission {
+  readonly platform: Platform;
+  readonly caller: Caller;
+  /** JSON pointer of the input in the request: "/input" on /v1/jobs, "" where the body is the input. */
+  readonly at: string;
+}
+
+export type NamedNoun = "model" | "sae" | "dataset";
+
+/** A name must be free now; two racing requests are settled by the unique index when the second one commits. */
+export async function checkNameFree(submission: Submission, noun: NamedNoun, name: string): Promise<void> {
+  const { platform, caller, at } = submission;
+  const pointer = `${at}/name`;
+  if (looksLikeId(name)) throw fieldProblem("VALIDATION_FAILED", pointer, "a name must not look like an id");
+  const where = { workspace_id: caller.workspaceId, name };
+  const holders = {
+    model: () => platform.db.model.findFirst({ where }),
+    sae: () => platform.db.sae.findFirst({ where }),
+    dataset: () => platform.db.dataset.findFirst({ where }),
+  };
+  const holder = await holders[noun]();
+  if (holder !== null) throw nameTaken(pointer, noun, name, holder.id);
+  const kind: JobKind | null = noun === "model" ? "model.import" : noun === "sae" ? "sae.import" : null;
+  if (kind === null) return;
+  const job = await platform.db.job.findFirst({
+    where: {
+      workspace_id: caller.workspaceId,
+      kind,
+      state: { in: ["queued", "running"] },
+      input: { path: ["name"], equals: name },
+    },
+  });
+  if (job !== null) throw nameTaken(pointer, noun, name, job.id);
+}
+
+export function nameTaken(pointer: string, noun: string, name: string, holder: string): Problem {
+  return fieldProblem("NAME_TAKEN", pointer, `the name "${name}" belongs to the ${noun} of ${holder}`);
+}
+
+/** Artifacts must be there; a directory needs the admin scope and must lie under a root of the operator. */
+export async function checkSource(submission: Submission, source: Source): Promise<void> {
+  const { platform, caller, at } = submission;
+  if (source.type === "artifacts") {
+    const seen = new Set<string>();
+    for (const [index, file] of source.files.entries()) {
+      const here = `${at}/source/files/${index}`;
+      if (seen.has(file.path))
+        throw fieldProblem("SETTINGS_CONTRADICTORY", `${here}/path`, `"${file.path}" is given twice`);
+      seen.add(file.path);
+      const artifact = await platform.artifacts.find(caller.workspaceId, file.artifact_id);
+      referred(artifact, "artifact", file.artifact_id, `${here}/artifact_id`);
+    }
+    return;
+  }
+  if (!holdsScope(caller.scopes, "admin")) {
+    throw new Problem("SCOPE_INSUFFICIENT", "A directory source needs a key with the scope admin.");
+  }
+  await checkUnderRoots(source.path, platform.config.MODEL_ROOTS, `${at}/source/path`);
+}
+
+/** The path as written and, where this process can see it, its real path must be below a root. The worker, which reads
+ *  the files, checks the real path again: a cluster's API need not mount the models. */
+async function checkUnderRoots(path: string, roots: readonly string[], pointer: string): Promise<void> {
+  const real = async (given: string) => realpath(given).catch(() => resolve(given));
+  const allowed = (await Promise.all(roots.map(async (root) => [resolve(root), await real(root)]))).flat();
+  const isBelow = (candidate: string) =>
+    allowed.some((root) => candidate === root || candidate.startsWith(root.endsWith(sep) ? root : root + sep));
+  if (!isBelow(resolve(join(path))) || !isBelow(await real(path))) {
+    const detail = `"${path}" is not below one of the operator's MODEL_ROOTS`;
+    throw fieldProblem("PATH_OUTSIDE_ROOTS", pointer, detail);
+  }
+}
