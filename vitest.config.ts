@@ -1,6 +1,20 @@
 import { defineConfig } from "vitest/config";
 
-const folders = ["architecture", "assets", "docs", "domain", "engine", "formats", "http", "infra", "platform", "workers"];
+const folders = [
+  "architecture",
+  "assets",
+  "docs",
+  "domain",
+  "engine",
+  "formats",
+  "http",
+  "infra",
+  "platform",
+  "workers",
+];
+
+/** The projects whose tests use a database share one server for the whole run. */
+const withDatabase = new Set(["docs", "http", "platform", "workers"]);
 
 export default defineConfig({
   test: {
@@ -8,7 +22,11 @@ export default defineConfig({
     hookTimeout: 60_000,
     projects: folders.map((name) => ({
       extends: true,
-      test: { name, include: [`tests/${name}/**/*.test.ts`] },
+      test: {
+        name,
+        include: [`tests/${name}/**/*.test.ts`],
+        globalSetup: withDatabase.has(name) ? ["tests/support/global-setup.ts"] : [],
+      },
     })),
   },
 });

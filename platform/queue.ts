@@ -52,6 +52,10 @@ export interface Queue {
     options: { queues: readonly string[]; concurrency: number },
     handler: (delivery: Delivery) => Promise<void>,
   ): Promise<Consumer>;
+  /** The next one that is ready, without a handler: whoever takes it has to settle it. */
+  take(queue: string): Promise<Delivery | null>;
+  /** Returns claims whose heartbeat or time is over to the queue now, instead of at the next turn. */
+  supervise(queue: string): Promise<void>;
   /** Renews claims; returns the ids still held. */
   touch(deliveries: readonly Delivery[]): Promise<ReadonlySet<string>>;
   /** Ends the delivery, fenced by its attempt; part of `tx` when given. */
@@ -128,6 +132,8 @@ export async function createQueue(
       for (const name of options.queues) await consumer.add(name);
       return consumer;
     },
+    take: (name) => take(boss, name),
+    supervise: (name) => boss.supervise(name),
     async touch(deliveries) {
       const held = new Set<string>();
       for (const [name, group] of Map.groupBy(deliveries, (delivery) => delivery.queue)) {
@@ -145,6 +151,11 @@ export async function createQueue(
     },
   };
   return queue;
+}
+
+async function take(boss: PgBoss, queue: string): Promise<Delivery | null> {
+  const [job] = await boss.fetch<{ subject: string }>(queue);
+  return job === undefined ? null : { id: job.id, queue, attempt: job.retryCount, subject: job.data.subject };
 }
 
 interface ConsumerParts {
