@@ -2,8 +2,9 @@
  * The batch side of a supervisor: claims one job at a time, has the device run it, and writes what happens under
  * the claim's epoch. Which of the ends a job meets is decided here and nowhere else.
  */
-import type { Platform } from "../platform/platform.ts";
+
 import { type JobClaim, type Json, StaleEpoch } from "../platform/jobs.ts";
+import type { Platform } from "../platform/platform.ts";
 import type { Delivery } from "../platform/queue.ts";
 import { finishJob } from "./commit.ts";
 import { type DeviceExit, type DeviceLink, startDevice } from "./device-link.ts";
@@ -25,7 +26,6 @@ type End = JobOutcome | { readonly type: "crashed"; readonly reason: string } | 
 
 export interface BatchWorker {
   readonly capability: DeviceLink["capability"];
-  /** What the running job's device process is called by the system; null while none runs. */
   devicePid(): number | null;
   /** Runs the delivered job to one of its ends. */
   run(delivery: Delivery): Promise<void>;
@@ -64,11 +64,12 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
 
   return {
     capability,
-    devicePid: () => (current ? (device?.pid ?? null) : null),
+    devicePid: () => device?.pid ?? null,
     async run(delivery) {
+      // Before the claim: a claim lapses in 10 s without heartbeats, and a start may take seconds.
+      device ??= await openDevice();
       const claim = await platform.claims.claim(delivery, config.workerId);
       if (!claim) return;
-      device ??= await openDevice();
       current = createRunningJob(platform, claim, device);
       if (stopping) current.stop("preempt");
       try {
@@ -130,10 +131,7 @@ function createRunningJob(platform: Platform, claim: JobClaim, device: DeviceLin
     if (progress) write(() => platform.claims.progress(claim, progress as unknown as Json, { step: Math.floor(step) }));
   };
 
-  const timers = [
-    setInterval(beat, HEARTBEAT_MS),
-    setTimeout(() => stop("preempt"), LONGEST_CLAIM_MS),
-  ];
+  const timers = [setInterval(beat, HEARTBEAT_MS), setTimeout(() => stop("preempt"), LONGEST_CLAIM_MS)];
   function beat(): void {
     // A device that is stuck must not keep the claim; the kill comes back as a crash.
     if (!device.isAlive()) {
@@ -195,7 +193,9 @@ function createRunningJob(platform: Platform, claim: JobClaim, device: DeviceLin
       flushProgress();
       await writes;
       // A device killed because it did not give way in time has not crashed.
-      return end.type === "crashed" && stopReason === "preempt" ? { type: "stopped", reason: "preempt", output: null } : end;
+      return end.type === "crashed" && stopReason === "preempt"
+        ? { type: "stopped", reason: "preempt", output: null }
+        : end;
     },
   };
 }

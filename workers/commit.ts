@@ -31,7 +31,7 @@ async function commit(
   const workspaceId = claim.job.workspace_id;
   for (const artifact of output?.artifacts ?? []) {
     // Pending until the commit below makes it visible; the collector removes it when that never comes.
-    await platform.artifacts.create({ ...artifact, workspaceId, jobId: claim.jobId, visible: false });
+    await platform.artifacts.create({ ...artifact, workspaceId, jobId: claim.jobId });
   }
   await platform.claims.finish(claim, {
     state,

@@ -5,8 +5,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { Capability, DeviceConfig, FromDevice, SupervisorCalls, ToDevice } from "./protocol.ts";
 import { describeFailure } from "./failure.ts";
+import type { Capability, DeviceConfig, FromDevice, SupervisorCalls, ToDevice } from "./protocol.ts";
 
 /** Loading the engine on a cold disk; measured 1–3 s warm. */
 const START_DEADLINE_MS = 60_000;

@@ -14,11 +14,11 @@ import { createBlobs } from "./blobs.ts";
 import { createCalls } from "./calls.ts";
 import { createCatalog } from "./catalog.ts";
 import { describeFailure } from "./failure.ts";
-import { createInteractive, type Interactive } from "./interactive.ts";
-import { type JobContext, type Log, Stopped } from "./jobs/handler.ts";
-import { jobHandlers } from "./jobs/table.ts";
+import type { Interactive } from "./interactive.ts";
+import { type HandlerSettings, type JobContext, type JobHandler, type Log, Stopped } from "./jobs/handler.ts";
 import type { Capability, DeviceConfig, FromDevice, JobAssignment, JobOutcome, ToDevice } from "./protocol.ts";
 import { createResidency, type Residency } from "./residency.ts";
+import { runtimeName } from "./runtime-name.ts";
 
 export interface Device {
   receive(message: ToDevice): void;
@@ -29,7 +29,10 @@ interface Runtime {
   readonly log: Log;
   readonly residency: Residency;
   readonly store: ArtifactStore;
-  readonly interactive: Interactive;
+  /** Null on a batch worker. */
+  readonly interactive: Interactive | null;
+  /** Empty on an interactive worker. */
+  readonly handlers: Readonly<Record<string, JobHandler<never>>>;
   readonly capability: Capability;
 }
 
@@ -61,10 +64,10 @@ export function createDevice(send: (message: FromDevice) => void): Device {
           running.get(message.jobId)?.abort(message.reason);
           return;
         case "run_request":
-          runtime?.interactive.run(message.request);
+          runtime?.interactive?.run(message.request);
           return;
         case "stop_request":
-          runtime?.interactive.stop(message.requestId);
+          runtime?.interactive?.stop(message.requestId);
           return;
         case "answer":
           calls.answered(message.call, message.value);
@@ -80,20 +83,23 @@ export function createDevice(send: (message: FromDevice) => void): Device {
     const log = createLog({ level: config.platform.LOG_LEVEL, process: `device of ${config.workerId}` });
     const residency = createResidency(config.residentBytes);
     const store = await openArtifactStore(config.platform);
-    return {
-      config,
-      log,
-      residency,
-      store,
-      interactive: createInteractive({ config, log, residency, store, calls, send }),
-      capability: {
-        kinds: Object.keys(jobHandlers),
-        device: config.platform.WORKER_DEVICE,
-        threads: config.threads,
-        memoryBytes: totalmem(),
-        runtime: `node ${process.versions.node}`,
-      },
+    // Each class loads its own half of the code: a start is seconds of reading modules.
+    const handlers = config.class === "batch" ? (await import("./jobs/table.ts")).jobHandlers : {};
+    const interactive = config.class === "interactive" ? await startInteractive(config, residency, store) : null;
+    const capability = {
+      kinds: Object.keys(handlers),
+      device: config.platform.WORKER_DEVICE,
+      threads: config.threads,
+      memoryBytes: totalmem(),
+      runtime: runtimeName(config.platform.WORKER_DEVICE),
     };
+    return { config, log, residency, store, handlers, interactive, capability };
+  }
+
+  async function startInteractive(config: DeviceConfig, residency: Residency, store: ArtifactStore) {
+    const { createInteractive } = await import("./interactive.ts");
+    const { maxBatch, stepDeadlineMs } = config;
+    return createInteractive({ settings: settingsOf(config), maxBatch, stepDeadlineMs, residency, store, calls, send });
   }
 
   async function runJob(job: JobAssignment): Promise<void> {
@@ -107,7 +113,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
   }
 
   async function outcomeOf(job: JobAssignment, signal: AbortSignal): Promise<JobOutcome> {
-    const { config, log, residency, store } = runtime!;
+    const { config, log, residency, store, handlers } = runtime!;
     const scratch = await mkdtemp(join(config.cacheFolder, "job-"));
     const blobs = createBlobs(store, job.workspaceId);
     const context: JobContext = {
@@ -116,12 +122,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       blobs,
       catalog: createCatalog(calls, job.workspaceId),
       residency,
-      settings: {
-        device: config.platform.WORKER_DEVICE,
-        threads: config.threads,
-        modelRoots: config.platform.MODEL_ROOTS,
-        cacheFolder: config.cacheFolder,
-      },
+      settings: settingsOf(config),
       log,
       signal,
       checkpoint: job.checkpoint,
@@ -138,9 +139,9 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       },
     };
     try {
-      const handler = jobHandlers[job.kind];
+      const handler = handlers[job.kind];
       if (!handler) throw new Error(`this worker has no handler for ${job.kind}`);
-      return { type: "succeeded", output: await handler(job.input, context) };
+      return { type: "succeeded", output: await handler(job.input as never, context) };
     } catch (error) {
       if (error instanceof Stopped) return { type: "stopped", reason: error.reason, output: error.output };
       return { type: "failed", failure: describeFailure(error), output: null };
@@ -148,4 +149,14 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       await rm(scratch, { recursive: true, force: true });
     }
   }
+}
+
+export function settingsOf(config: DeviceConfig): HandlerSettings {
+  return {
+    device: config.platform.WORKER_DEVICE,
+    threads: config.threads,
+    memoryBytes: config.residentBytes,
+    modelRoots: config.platform.MODEL_ROOTS,
+    cacheFolder: config.cacheFolder,
+  };
 }

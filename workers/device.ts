@@ -2,8 +2,9 @@
  * The device process: owns the open models and saes and runs the engine. It hears from its supervisor alone and
  * ends when the supervisor goes away, so that no orphan keeps the memory of an accelerator.
  */
-import type { FromDevice, ToDevice } from "./protocol.ts";
+
 import { createDevice } from "./device-runtime.ts";
+import type { FromDevice, ToDevice } from "./protocol.ts";
 
 if (!process.send) throw new Error("device.ts is started by a supervisor (workers/main.ts), not by hand");
 

@@ -20,9 +20,13 @@ export async function realDirectory(path: string, roots: readonly string[]): Pro
   const real = await realpath(path).catch(() => null);
   // The same answer for "is not there" and "is elsewhere": the service does not tell what else the disk holds.
   if (real === null || !isInside(real, realRoots)) {
-    throw new Problem("PATH_OUTSIDE_ROOTS", `${path} is not a directory below MODEL_ROOTS (${roots.join(", ") || "none are set"})`, {
-      errors: [{ pointer: "/source/path", detail: "name a directory below one of the roots" }],
-    });
+    throw new Problem(
+      "PATH_OUTSIDE_ROOTS",
+      `${path} is not a directory below MODEL_ROOTS (${roots.join(", ") || "none are set"})`,
+      {
+        errors: [{ pointer: "/source/path", detail: "name a directory below one of the roots" }],
+      },
+    );
   }
   if (!(await stat(real)).isDirectory()) {
     throw new Problem("PATH_OUTSIDE_ROOTS", `${path} is not a directory`, {
@@ -32,9 +36,13 @@ export async function realDirectory(path: string, roots: readonly string[]): Pro
   for (const name of await readdir(real)) {
     const target = await realpath(join(real, name)).catch(() => null);
     if (target !== null && isInside(target, realRoots)) continue;
-    throw new Problem("PATH_OUTSIDE_ROOTS", `${name} in ${path} links to ${target === null ? "nothing" : "a place outside MODEL_ROOTS"}`, {
-      errors: [{ pointer: "/source/path", detail: `mend or remove the link ${name}` }],
-    });
+    throw new Problem(
+      "PATH_OUTSIDE_ROOTS",
+      `${name} in ${path} links to ${target === null ? "nothing" : "a place outside MODEL_ROOTS"}`,
+      {
+        errors: [{ pointer: "/source/path", detail: `mend or remove the link ${name}` }],
+      },
+    );
   }
   return real;
 }
@@ -110,7 +118,8 @@ export async function hashFile(folder: string, path: string): Promise<HashedFile
 /** One digest for a set of files: sha256 over `path NUL digest LF`, sorted by path, so that order is no content. */
 export function listDigest(files: readonly { path: string; digest: string }[]): string {
   const hash = createHash("sha256");
-  for (const file of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) hash.update(`${file.path}\0${file.digest}\n`);
+  for (const file of files.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
+    hash.update(`${file.path}\0${file.digest}\n`);
   return hash.digest("hex");
 }
 

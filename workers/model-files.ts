@@ -4,7 +4,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fieldProblem, Problem } from "../domain/problem.ts";
+import { fieldProblem, type Problem } from "../domain/problem.ts";
 import { type DecoderConfig, ModelConfigError, parseDecoderConfig } from "../engine/llm/config.ts";
 import { parameterSpecs } from "../engine/llm/parameters.ts";
 import { SafetensorsError } from "../formats/safetensors.ts";

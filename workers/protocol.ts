@@ -4,8 +4,8 @@
  */
 
 import type { ProblemDetails } from "../domain/problem.ts";
-import type { Config } from "../platform/config.ts";
 import type { StoredBlob } from "../platform/artifacts/store.ts";
+import type { Config } from "../platform/config.ts";
 import type { ArtifactRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "./jobs/handler.ts";
 
 /** Why running work is asked to stop before its end. */

@@ -45,13 +45,10 @@ async function readSae(db: Database, workspaceId: string, id: string): Promise<S
     "SAE_NOT_FOUND",
     id,
   );
-  const files: BlobFile[] = [];
-  for (const [path, artifact] of [
-    ["sae_weights.safetensors", row.weights_artifact],
-    ["cfg.json", row.config_artifact],
-  ] as const) {
-    if (artifact?.digest) files.push({ path, digest: artifact.digest, sizeBytes: Number(artifact.size_bytes) });
-  }
+  const extra = (row.config as { statistics_artifact_id?: string | null }).statistics_artifact_id;
+  const statistics = extra ? await db.artifact.findFirst({ where: { id: extra, workspace_id: workspaceId } }) : null;
+  const file = (path: string, artifact: { digest: string | null; size_bytes: bigint } | null): BlobFile[] =>
+    artifact?.digest ? [{ path, digest: artifact.digest, sizeBytes: Number(artifact.size_bytes) }] : [];
   return {
     id: row.id,
     name: row.name,
@@ -63,7 +60,11 @@ async function readSae(db: Database, workspaceId: string, id: string): Promise<S
     k: row.k,
     digest: row.digest,
     sizeBytes: Number(row.size_bytes),
-    files,
+    files: [
+      ...file("sae_weights.safetensors", row.weights_artifact),
+      ...file("cfg.json", row.config_artifact),
+      ...file("feature_statistics.safetensors", statistics),
+    ],
   };
 }
 

@@ -23,6 +23,7 @@ const MAX_ATTEMPTS = 2;
 
 export interface ServingWorker {
   readonly capability: DeviceLink["capability"];
+  devicePid(): number | null;
   run(delivery: Delivery): Promise<void>;
   /** Lets running requests end, gives the others back, ends the device. Take no deliveries from here on. */
   stop(drainMs?: number): Promise<void>;
@@ -32,6 +33,7 @@ export async function createServingWorker(platform: Platform, config: DeviceConf
   const log = platform.log.child({ worker: config.workerId });
   const running = new Map<string, RunningRequest>();
   let device: Promise<DeviceLink> | null = null;
+  let pid: number | null = null;
   let stopping = false;
   const { capability } = await useDevice();
 
@@ -46,13 +48,20 @@ export async function createServingWorker(platform: Platform, config: DeviceConf
       },
       onExit: (exit) => {
         device = null;
+        pid = null;
         if (!exit.expected) log.warn({ code: exit.code, signal: exit.signal }, "the device process ended by itself");
         for (const request of running.values()) request.lose(exit);
       },
-    }).catch((error) => {
-      device = null;
-      throw error;
-    });
+    }).then(
+      (link) => {
+        pid = link.pid;
+        return link;
+      },
+      (error) => {
+        device = null;
+        throw error;
+      },
+    );
     return device;
   }
 
@@ -70,6 +79,7 @@ export async function createServingWorker(platform: Platform, config: DeviceConf
 
   return {
     capability,
+    devicePid: () => pid,
     async run(delivery) {
       const claim = await platform.requests.admit(delivery, config.workerId);
       if (!claim) return;

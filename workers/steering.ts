@@ -4,9 +4,9 @@
  */
 import { fieldProblem } from "../domain/problem.ts";
 import type { ResolvedEdit } from "../domain/request.ts";
-import type { SparseAutoencoder } from "../engine/sae/architecture.ts";
 import { type Selection, selectTokens, steeringCoefficients } from "../domain/steering.ts";
 import { createRandom } from "../engine/runtime/random.ts";
+import type { SparseAutoencoder } from "../engine/sae/architecture.ts";
 import type { OpenedSae } from "../engine/sae/open-sae.ts";
 
 /** An edit along one direction, in the terms of h' = h + Σ mask·gate·(c0 + c1·z + c2·(h·d))·d. */
@@ -17,7 +17,7 @@ export interface EngineEdit {
   readonly c0: number;
   readonly c1: number;
   readonly c2: number;
-  readonly mask: Selection;
+  readonly selection: Selection;
   readonly gate?: Encoder & { readonly layer: number; readonly above: number };
 }
 
@@ -59,7 +59,8 @@ export function toEngineEdits(
 ): EngineEdit[] {
   return edits.map((edit, index) => {
     const pointer = `/steering/edits/${index}`;
-    const feature = edit.feature && featureOf(saeOf(saes, edit.feature.sae_id), edit.feature.index, `${pointer}/feature`);
+    const feature =
+      edit.feature && featureOf(saeOf(saes, edit.feature.sae_id), edit.feature.index, `${pointer}/feature`);
     const direction = feature ? feature.direction : Float32Array.from(edit.vector ?? []);
     const statistics = {
       directionNorm: normOf(direction),
@@ -67,20 +68,28 @@ export function toEngineEdits(
       maxActivation: edit.max_activation,
     };
     const { op, value, unit } = edit;
-    const coefficients = steeringCoefficients({ op, value: value ?? undefined, unit: unit ?? undefined }, statistics, pointer);
-    const mask = selectTokens(edit.apply, prompt, maxTokens, `${pointer}/apply`);
+    const coefficients = steeringCoefficients(
+      { op, value: value ?? undefined, unit: unit ?? undefined },
+      statistics,
+      pointer,
+    );
+    const selection = selectTokens(edit.apply, prompt, maxTokens, `${pointer}/apply`);
     return {
       layer: edit.layer,
       direction,
       ...coefficients,
-      mask,
+      selection,
       ...(feature ? { encoder: feature.encoder } : {}),
       ...(edit.gate ? { gate: gateOf(edit.gate, saes, `${pointer}/when/feature`) } : {}),
     };
   });
 }
 
-function gateOf(gate: NonNullable<ResolvedEdit["gate"]>, saes: OpenSaes, pointer: string): NonNullable<EngineEdit["gate"]> {
+function gateOf(
+  gate: NonNullable<ResolvedEdit["gate"]>,
+  saes: OpenSaes,
+  pointer: string,
+): NonNullable<EngineEdit["gate"]> {
   const { encoder } = featureOf(saeOf(saes, gate.feature.sae_id), gate.feature.index, pointer);
   return { ...encoder, layer: gate.feature.layer, above: gate.above };
 }

@@ -92,7 +92,9 @@ describe("files from artifacts", () => {
     expect(await readFile(join(folder, "sub", "b.json"), "utf8")).toBe("bb");
     expect(await layOut(files.toReversed(), blobs, cache)).toBe(folder);
     expect(reads).toBe(2);
-    await expect(layOut([{ path: "x", digest: "missing", sizeBytes: 0 }], blobs, cache)).rejects.toThrow("no such blob");
+    await expect(layOut([{ path: "x", digest: "missing", sizeBytes: 0 }], blobs, cache)).rejects.toThrow(
+      "no such blob",
+    );
     expect(listDigest(files)).toBe(listDigest(files.toReversed()));
     expect(await readdir(join(cache, "files"))).toEqual([listDigest(files)]);
   });

@@ -27,8 +27,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const orderOf = (seed: number) =>
-  createTokenOrder({ samples, encode, contextLength: 8, seed, heldOutFraction: 0.1 });
+const orderOf = (seed: number) => createTokenOrder({ samples, encode, contextLength: 8, seed, heldOutFraction: 0.1 });
 
 async function take(source: AsyncIterable<TokenSequence>, count: number): Promise<TokenSequence[]> {
   const taken: TokenSequence[] = [];

@@ -3,7 +3,7 @@
  * benchmark is and how much they overlap (Qwen-Scope, section 4). With several saes the feature space is their disjoint union.
  * A checkpoint holds the counts of the benchmarks that are done.
  */
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "../../domain/benchmark.ts";
 import { newId } from "../../domain/id.ts";
 import { analyzeBenchmarks, type CountedBenchmark, reportFiles } from "../../engine/features/benchmark-report.ts";
@@ -171,14 +171,14 @@ interface SavedCounts {
   readonly benchmarks: readonly { readonly name: string; readonly samples: number; readonly counts: string }[];
 }
 
-function countsAsBytes(counted: readonly CountedBenchmark[]): AsyncIterable<Uint8Array> {
+function countsAsBytes(counted: readonly CountedBenchmark[]): Uint8Array {
   const benchmarks = counted.map(({ name, samples, counts_F }) => ({
     name,
     samples,
     counts: Buffer.from(counts_F.buffer, counts_F.byteOffset, counts_F.byteLength).toString("base64"),
   }));
   const saved: SavedCounts = { width: counted[0]!.counts_F.length, benchmarks };
-  return Readable.from([Buffer.from(JSON.stringify(saved))]);
+  return Buffer.from(JSON.stringify(saved));
 }
 
 async function loadCounts({ context, width, sets }: Run): Promise<CountedBenchmark[]> {

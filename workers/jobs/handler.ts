@@ -38,6 +38,8 @@ export type JobHandler<Input> = (input: Input, context: JobContext) => Promise<J
 export interface HandlerSettings {
   readonly device: "cpu" | "cuda" | "webgpu";
   readonly threads: number;
+  /** Memory that open models and saes may take together. */
+  readonly memoryBytes: number;
   /** Folders whose contents may be named by a `directory` source. */
   readonly modelRoots: readonly string[];
   /** Where artifacts are laid out as files for the engine. */

@@ -3,8 +3,10 @@
  * the seed decides; the trainer filters, mixes and learns. A checkpoint is taken between two groups and holds all
  * that the rest of the run depends on, so that a resumed run ends with the same bits as an undisturbed one.
  */
-import type { SaeTrainSettings } from "../../domain/training.ts";
+
+import { join } from "node:path";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
+import type { SaeTrainSettings } from "../../domain/training.ts";
 import { harvest } from "../../engine/llm/harvest.ts";
 import { parseCheckpoint, serializeCheckpoint } from "../../engine/sae/checkpoint.ts";
 import { stepsOf } from "../../engine/sae/config.ts";
@@ -13,10 +15,10 @@ import { bytesOf } from "../bytes.ts";
 import { useModel, type WorkerModel } from "../open-models.ts";
 import { openSampleFile } from "../sample-file.ts";
 import { createTokenOrder, FIRST_PLACE, type TokenOrder, type TokenPlace } from "../token-order.ts";
-import { join } from "node:path";
 import { type JobContext, type JobHandler, Stopped } from "./handler.ts";
 import { createProgressMeter } from "./progress.ts";
-import { createCurve, type Curve, type CurvePoint, finishedOutput, partialOutput } from "./sae-train-report.ts";
+import { finishedOutput, partialOutput, saePrefix } from "./sae-train-report.ts";
+import { type Curve, type CurvePoint, createCurve } from "./training-curve.ts";
 import { trainingOptions } from "./training-options.ts";
 
 /** Tokens that go through the model together. Part of what a run depends on: the place moves by whole groups. */
@@ -27,6 +29,7 @@ const METRICS_EVERY_MS = 1_000;
 export const saeTrain: JobHandler<SaeTrainSettings> = async (settings, context) => {
   const row = await context.catalog.model(settings.model_id);
   const dataset = await context.catalog.dataset(settings.dataset_id);
+  await expectFreeNames(settings, context);
   const samples = await openSampleFile(context.blobs, dataset.digest, join(context.scratch, "samples.jsonl"));
   const lease = await useModel(context, row);
   try {
@@ -51,6 +54,13 @@ export const saeTrain: JobHandler<SaeTrainSettings> = async (settings, context) 
   }
 };
 
+/** Hours before the end, where the commit would find out as well. */
+async function expectFreeNames(settings: SaeTrainSettings, context: JobContext): Promise<void> {
+  const names = settings.layers.map((layer) => `${saePrefix({ settings, context })}-layer${layer}`);
+  const [taken] = await context.catalog.taken("sae", names);
+  if (taken !== undefined) throw fieldProblem("NAME_TAKEN", "/input/name", `an sae named ${taken} exists`);
+}
+
 export interface TrainingRun {
   readonly settings: SaeTrainSettings;
   readonly context: JobContext;
@@ -68,11 +78,12 @@ interface Place {
 
 async function startRun(settings: SaeTrainSettings, context: JobContext, model: WorkerModel): Promise<TrainingRun> {
   const { threads } = context.settings;
-  const saes = settings.layers.map((layer) => trainingOptions(settings, layer, model.config.dModel));
+  const saes = settings.layers.map((layer) => trainingOptions(settings, layer, model.language.config.dModel));
   const saved = await loadCheckpoint(context);
   const trainer = await createTrainer({ saes, threads }, saved?.state);
   const curve = createCurve(stepsOf(trainer.configs[0]!), saved?.curve ?? []);
-  if (saved) context.log.info({ job: context.jobId, done: trainer.progress.done }, "training goes on from a checkpoint");
+  if (saved)
+    context.log.info({ job: context.jobId, done: trainer.progress.done }, "training goes on from a checkpoint");
   return { settings, context, model, trainer, curve, place: saved?.place ?? FIRST_PLACE };
 }
 
@@ -117,7 +128,7 @@ async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
     run.place = group.next;
     report();
     if (context.signal.aborted) return await stop(run);
-    if (trainer.done) return;
+    if (trainer.done) return await saveCheckpoint(run);
     const due = every === undefined ? performance.now() >= checkpointAt : stepOf(trainer) >= checkpointStep;
     if (!due) continue;
     await saveCheckpoint(run);

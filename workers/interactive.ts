@@ -1,0 +1,139 @@
+/**
+ * Requests inside the device process: any number at once, each with a lease on its model and saes, all sequences of
+ * one model in one running batch.
+ */
+import { fieldProblem } from "../domain/problem.ts";
+import type { EncodeInput, RequestEvent, RequestInput } from "../domain/request.ts";
+import { createGenerator, type Generator } from "../engine/llm/generator.ts";
+import { harvest } from "../engine/llm/harvest.ts";
+import type { LanguageModel } from "../engine/llm/model.ts";
+import type { ArtifactStore } from "../platform/artifacts/store.ts";
+import { createBlobs } from "./blobs.ts";
+import type { Calls } from "./calls.ts";
+import { createCatalog } from "./catalog.ts";
+import { complete } from "./completion.ts";
+import { describeFailure } from "./failure.ts";
+import type { HandlerSettings, SaeRow } from "./jobs/handler.ts";
+import { useModel, useSae, type WorkerModel, type WorkerSae } from "./open-models.ts";
+import type { FromDevice, RequestAssignment } from "./protocol.ts";
+import type { Lease, Residency } from "./residency.ts";
+import { saeIdsOf } from "./steering.ts";
+
+export interface Interactive {
+  run(request: RequestAssignment): void;
+  /** Its slots are free within a step. */
+  stop(requestId: string): void;
+}
+
+export interface InteractiveParts {
+  readonly settings: HandlerSettings;
+  readonly maxBatch: number;
+  readonly stepDeadlineMs: number;
+  readonly residency: Residency;
+  readonly store: ArtifactStore;
+  readonly calls: Calls;
+  readonly send: (message: FromDevice) => void;
+}
+
+export function createInteractive(parts: InteractiveParts): Interactive {
+  const { send } = parts;
+  const running = new Map<string, AbortController>();
+  // One batch per open model; it goes when the model is closed, since nothing else holds it.
+  const generators = new WeakMap<LanguageModel, Generator>();
+  const generatorOf = (model: LanguageModel): Generator => {
+    const generator = generators.get(model) ?? createGenerator(model, { maxBatch: parts.maxBatch });
+    generators.set(model, generator);
+    return generator;
+  };
+  const step = () => send({ type: "step", deadlineMs: running.size === 0 ? null : parts.stepDeadlineMs });
+
+  async function serve({ requestId, workspaceId, input }: RequestAssignment, signal: AbortSignal): Promise<void> {
+    const request = input as RequestInput;
+    const leases: Lease<unknown>[] = [];
+    const held = <T>(lease: Lease<T>): T => {
+      leases.push(lease);
+      return lease.value;
+    };
+    const catalog = createCatalog(parts.calls, workspaceId);
+    const opener = {
+      residency: parts.residency,
+      blobs: createBlobs(parts.store, workspaceId),
+      settings: parts.settings,
+    };
+    const emit = (event: RequestEvent) => {
+      step();
+      send({ type: "request_events", requestId, events: [event] });
+    };
+    const openSaeOf = async (id: string) => {
+      const row = await catalog.sae(id);
+      return { row, sae: held(await useSae(opener, row)) };
+    };
+    try {
+      const row = await catalog.model(request.model_id);
+      const model = held(await useModel(opener, row));
+      if (request.kind === "encode") return await encode(request, model, await openSaeOf(request.sae_id), emit, signal);
+      const saes = new Map<string, { row: SaeRow; sae: WorkerSae }>();
+      for (const id of saeIdsOf(request.steering?.edits ?? [])) saes.set(id, await openSaeOf(id));
+      const generator = generatorOf(model.language);
+      await complete({ input: request, row, model, generator, saes, signal, emit });
+    } finally {
+      for (const lease of leases) lease.release();
+    }
+  }
+
+  return {
+    run(request) {
+      const abort = new AbortController();
+      running.set(request.requestId, abort);
+      step();
+      serve(request, abort.signal)
+        .then(
+          () => null,
+          // Nobody waits for a stopped request; how it ended does not matter.
+          (error) => (abort.signal.aborted ? null : describeFailure(error)),
+        )
+        .then((failure) => {
+          running.delete(request.requestId);
+          step();
+          send({ type: "request_ended", requestId: request.requestId, failure });
+        });
+    },
+    stop(requestId) {
+      running.get(requestId)?.abort();
+    },
+  };
+}
+
+async function encode(
+  { texts }: EncodeInput,
+  model: WorkerModel,
+  { row, sae }: { row: SaeRow; sae: WorkerSae },
+  emit: (event: RequestEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, tokenizer } = model.language;
+  const sequences = texts.map((text, index) => {
+    const ids = model.encode(text);
+    const pointer = `/texts/${index}`;
+    if (ids.length === 0) throw fieldProblem("VALIDATION_FAILED", pointer, "the text has no token");
+    if (ids.length <= config.contextLength) return ids;
+    const detail = `the text has ${ids.length} tokens, the model's context is ${config.contextLength}`;
+    throw fieldProblem("CONTEXT_LENGTH_EXCEEDED", pointer, detail);
+  });
+  emit({ type: "started", data: { prompt_tokens: sequences.map((ids) => ids.length), runtime: model.runtime } });
+  for (const [index, ids] of sequences.entries()) {
+    signal.throwIfAborted();
+    const tokens = Array.from(ids, (id) => ({ id, text: tokenizer.textOf(id) }));
+    for await (const batch of harvest(model.language, [ids], { layers: [row.layer] })) {
+      const active = await sae.opened.encode(batch.activations[0]!);
+      const features = tokens.map((_, position) => {
+        const [from, to] = [active.offsets[position]!, active.offsets[position + 1]!];
+        return Array.from({ length: to - from }, (_, i) => ({
+          index: active.features[from + i]!,
+          value: active.values[from + i]!,
+        }));
+      });
+      emit({ type: "encoded", data: { text: index, result: { tokens, features } } });
+    }
+  }
+}

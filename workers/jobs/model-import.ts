@@ -1,0 +1,136 @@
+/**
+ * model.import: checks a model's files against each other, takes their digest, runs the model on the calibration text,
+ * and describes the row. A directory stays where it is; artifacts are laid out in the worker's cache when needed.
+ */
+import { join } from "node:path";
+import { newId } from "../../domain/id.ts";
+import type { CreateModel } from "../../domain/model.ts";
+import { fieldProblem, isProblem, Problem } from "../../domain/problem.ts";
+import { crossEntropyNats } from "../../engine/llm/cross-entropy.ts";
+import { harvest } from "../../engine/llm/harvest.ts";
+import { createNormCollector } from "../calibration.ts";
+import { calibrationText } from "../calibration-text.ts";
+import { listDigest } from "../files.ts";
+import { hashFiles, readModelFiles, weightsProblem } from "../model-files.ts";
+import { openWorkerModel, type WorkerModel } from "../open-models.ts";
+import { folderOfSource } from "../sources.ts";
+import type { JobContext, JobHandler } from "./handler.ts";
+
+/** Tokens of the calibration text in one sequence: enough to be past the start, within any context. */
+const SEQUENCE_TOKENS = 256;
+/** Reading the weights of a large model from a slow disk. */
+const OPEN_DEADLINE_MS = 30 * 60 * 1000;
+
+export const modelImport: JobHandler<CreateModel> = async (input, context) => {
+  if ((await context.catalog.taken("model", [input.name])).length > 0) {
+    throw fieldProblem("NAME_TAKEN", "/name", `a model named ${input.name} exists`);
+  }
+  const source = await folderOfSource(input.source, context);
+  const files = await readModelFiles(source.folder);
+  const hashed = await hashFiles(source.folder, files.names, () => context.step());
+  const measured = await measure(source.folder, context);
+
+  const artifactIds = new Map(source.artifacts.map((file) => [file.path, file.artifactId]));
+  const id = newId("model");
+  const { config } = files;
+  return {
+    result: { model_id: id },
+    models: [
+      {
+        id,
+        name: input.name,
+        family: config.family,
+        layers: config.layers,
+        dModel: config.dModel,
+        vocabSize: config.vocabulary,
+        contextLength: config.contextLength,
+        precision: input.precision ?? "float32",
+        digest: listDigest(hashed),
+        sizeBytes: measured.sizeBytes,
+        source: input.source,
+        path: source.path,
+        files: hashed.map(({ path, digest, sizeBytes }) => {
+          const artifactId = artifactIds.get(path);
+          return { path, digest, size_bytes: sizeBytes, ...(artifactId ? { artifact_id: artifactId } : {}) };
+        }),
+        stats: { logit_check: measured.logitCheck, residual_norms: measured.residualNorms },
+        metadata: input.metadata ?? {},
+      },
+    ],
+  };
+};
+
+interface Measured {
+  readonly sizeBytes: number;
+  readonly logitCheck: { passed: boolean; tokens: number; cross_entropy_nats: number; finite: boolean };
+  readonly residualNorms: (number | null)[];
+}
+
+async function measure(folder: string, context: JobContext): Promise<Measured> {
+  await context.step(OPEN_DEADLINE_MS);
+  const model = await openWorkerModel(folder, context.settings).catch((error) => {
+    throw openingProblem(error, folder);
+  });
+  try {
+    const sequences = calibrationSequences(model);
+    const residualNorms = await measureNorms(model, sequences, context);
+    await context.step();
+    const nats = await crossEntropyNats(model.language, sequences, null);
+    const tokens = sequences.reduce((sum, ids) => sum + ids.length, 0);
+    if (!Number.isFinite(nats)) {
+      const detail = "the model's logits on the calibration text are not finite: the weights hold NaN or infinities";
+      throw fieldProblem("WEIGHTS_INVALID", "/source", detail);
+    }
+    return {
+      sizeBytes: model.sizeBytes,
+      logitCheck: { passed: true, tokens, cross_entropy_nats: nats, finite: true },
+      residualNorms,
+    };
+  } finally {
+    await model.close();
+  }
+}
+
+function calibrationSequences(model: WorkerModel): Int32Array[] {
+  const longest = Math.min(SEQUENCE_TOKENS, model.language.config.contextLength);
+  const { vocabulary } = model.language.config;
+  return calibrationText.map((text) => {
+    const ids = model.encode(text).subarray(0, longest);
+    const beyond = ids.find((id) => id >= vocabulary);
+    if (beyond === undefined) return ids;
+    const detail = `the tokenizer gives id ${beyond}, the model has a vocabulary of ${vocabulary}: they do not belong together`;
+    throw fieldProblem("MODEL_UNSUPPORTED", "/source", detail);
+  });
+}
+
+async function measureNorms(
+  model: WorkerModel,
+  sequences: readonly Int32Array[],
+  context: JobContext,
+): Promise<(number | null)[]> {
+  const { dModel, layers } = model.language.config;
+  const all = Array.from({ length: layers }, (_, layer) => layer);
+  const collectors = all.map(() => createNormCollector());
+  for await (const batch of harvest(model.language, sequences, { layers: all })) {
+    for (const layer of all) collectors[layer]!.add(batch.activations[layer]!, batch.position, dModel);
+    await context.step();
+  }
+  return collectors.map((collector) => collector.median());
+}
+
+/** Names by which the engine refuses files it has read; anything else is a bug. */
+const refusals: Readonly<Record<string, "MODEL_UNSUPPORTED" | "WEIGHTS_INVALID">> = {
+  ModelConfigError: "MODEL_UNSUPPORTED",
+  TokenizerError: "MODEL_UNSUPPORTED",
+  ChatTemplateError: "MODEL_UNSUPPORTED",
+  SafetensorsError: "WEIGHTS_INVALID",
+};
+
+function openingProblem(error: unknown, folder: string): unknown {
+  if (isProblem(error) || !(error instanceof Error)) return error;
+  const code = refusals[error.name];
+  if (code === "WEIGHTS_INVALID") return weightsProblem(error, folder);
+  if (!code) return error;
+  const detail = error.message.replaceAll(join(folder, "/"), "").replaceAll(folder, "the directory");
+  return new Problem(code, detail, { errors: [{ pointer: "/source", detail }], cause: error });
+}

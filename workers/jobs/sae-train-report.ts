@@ -1,0 +1,221 @@
+/** The end of a training run: held-out metrics, the saes as artifacts and rows, and a report that says how it went. */
+import { newId } from "../../domain/id.ts";
+import type { MetricName } from "../../domain/metric.ts";
+import { crossEntropyNats } from "../../engine/llm/cross-entropy.ts";
+import { harvest } from "../../engine/llm/harvest.ts";
+import {
+  createEvaluation,
+  type Evaluation,
+  measureCrossEntropy,
+  type SaeEvaluation,
+} from "../../engine/sae/metrics.ts";
+import { type OpenedSae, openSae } from "../../engine/sae/open-sae.ts";
+import type { FeatureStatistics } from "../feature-statistics.ts";
+import type { JobOutput, ProducedArtifact, ProducedSae } from "../protocol.ts";
+import { storeSae } from "../sae-files.ts";
+import type { TokenOrder } from "../token-order.ts";
+import { type DatasetRow, type ModelRow, Stopped } from "./handler.ts";
+import type { TrainingRun } from "./sae-train.ts";
+
+/** The whole vocabulary's logits of every position are in memory at once: fewer tokens than for the activations. */
+const CROSS_ENTROPY_TOKENS = 4096;
+const GROUP_TOKENS = 4096;
+
+type Metrics = Partial<Record<MetricName, number>>;
+
+interface FinishedRun extends TrainingRun {
+  readonly row: ModelRow;
+  readonly dataset: DatasetRow;
+  readonly order: TokenOrder;
+}
+
+export async function finishedOutput(run: FinishedRun): Promise<JobOutput> {
+  const { settings, context, row } = run;
+  const sequences = await heldOutSequences(run);
+  const releaseId = newId("release");
+  const reportId = newId("artifact");
+  const artifacts: ProducedArtifact[] = [];
+  const saes: ProducedSae[] = [];
+  const evaluated = await evaluate(run, sequences);
+  for (const [index, layer] of settings.layers.entries()) {
+    const { metrics, statistics } = evaluated[index]!;
+    const sae = run.trainer.sae(index);
+    const name = `${saePrefix(run)}-layer${layer}`;
+    const stored = await storeSae({ sae, modelName: row.name, layer, statistics }, name, context);
+    artifacts.push(...stored.artifacts);
+    saes.push({
+      id: newId("sae"),
+      name,
+      releaseId,
+      modelId: row.id,
+      layer,
+      architecture: settings.architecture,
+      width: sae.width,
+      dModel: sae.dModel,
+      k: settings.k,
+      digest: stored.digest,
+      sizeBytes: stored.sizeBytes,
+      weightsArtifactId: stored.weightsArtifactId,
+      configArtifactId: stored.configArtifactId,
+      source: { type: "job", job_id: context.jobId },
+      config: { settings, statistics_artifact_id: stored.statisticsArtifactId },
+      metrics,
+      metadata: {},
+    });
+    await context.step();
+  }
+  const layers = saes.map(({ id, name, layer, digest, metrics }) => ({ sae_id: id, name, layer, digest, ...metrics }));
+  const report = {
+    model: { id: row.id, name: row.name, digest: row.digest },
+    dataset: { id: run.dataset.id, name: run.dataset.name, digest: run.dataset.digest },
+    samples: { training: run.order.trainingSamples, held_out: run.order.heldOutSamples },
+    settings,
+    runtime: run.model.runtime,
+    release_id: releaseId,
+    saes: layers,
+    curve: run.curve.points,
+  };
+  artifacts.push(await storeReport(run, reportId, "report.json", report));
+  return {
+    result: { sae_ids: saes.map((sae) => sae.id), release_id: releaseId, report_artifact_id: reportId },
+    metrics: { layers },
+    artifacts,
+    saes,
+  };
+}
+
+/** What a canceled run leaves: the weights as they are and the course so far, without held-out metrics and without sae rows. */
+export async function partialOutput(run: TrainingRun): Promise<JobOutput> {
+  const { settings, context, trainer } = run;
+  const artifacts: ProducedArtifact[] = [];
+  // The step is part of the names: a job may be resumed and canceled again.
+  const prefix = `partial-step${Math.floor(trainer.progress.done / settings.layers.length)}`;
+  if (trainer.progress.done >= settings.layers.length) {
+    for (const [index, layer] of settings.layers.entries()) {
+      const sae = { sae: trainer.sae(index), modelName: settings.model_id, layer, statistics: null };
+      artifacts.push(...(await storeSae(sae, `${prefix}-layer${layer}`, context)).artifacts);
+    }
+  }
+  const report = { settings, progress: trainer.progress, curve: run.curve.points };
+  artifacts.push(await storeReport(run, newId("artifact"), `${prefix}-report.json`, report));
+  return { result: {}, artifacts };
+}
+
+async function storeReport(run: TrainingRun, id: string, name: string, report: object): Promise<ProducedArtifact> {
+  const blob = await run.context.blobs.put(Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
+  return { id, name, contentType: "application/json", blob };
+}
+
+export function saePrefix({ settings, context }: Pick<TrainingRun, "settings" | "context">): string {
+  return settings.name ?? context.jobId;
+}
+
+async function heldOutSequences(run: FinishedRun): Promise<Int32Array[]> {
+  const sequences: Int32Array[] = [];
+  let tokens = 0;
+  for await (const { ids } of run.order.heldOut()) {
+    sequences.push(ids);
+    tokens += ids.length;
+    if (tokens >= run.settings.evaluation_tokens) break;
+  }
+  return sequences;
+}
+
+interface Evaluated {
+  readonly metrics: Metrics;
+  readonly statistics: FeatureStatistics;
+}
+
+async function evaluate(run: FinishedRun, sequences: readonly Int32Array[]): Promise<Evaluated[]> {
+  const { settings, context, trainer } = run;
+  const { threads } = context.settings;
+  const opened: OpenedSae[] = [];
+  try {
+    for (const index of settings.layers.keys()) opened.push(await openSae(trainer.sae(index), { threads }));
+    const evaluations = opened.map((sae, index) => {
+      const { normFactor } = trainer.configs[index]!;
+      return createEvaluation(sae, { medianNorm: trainer.medianNorm(index), normFactor });
+    });
+    await addHeldOut(run, sequences, evaluations);
+    const evaluated: Evaluated[] = [];
+    for (const [index, sae] of opened.entries()) {
+      const result = evaluations[index]!.result();
+      const costs = await crossEntropies(run, sequences, settings.layers[index]!, sae);
+      evaluated.push({ metrics: { ...metricsOf(run, index, result), ...costs }, statistics: statisticsOf(result) });
+    }
+    return evaluated;
+  } finally {
+    for (const sae of opened) await sae.close();
+  }
+}
+
+async function addHeldOut(run: FinishedRun, sequences: readonly Int32Array[], evaluations: readonly Evaluation[]) {
+  for (const group of inGroups(sequences)) {
+    for await (const batch of harvest(run.model.language, group, { layers: run.settings.layers })) {
+      for (const [index, evaluation] of evaluations.entries()) {
+        await evaluation.add(batch.activations[index]!, batch.position);
+        await pause(run);
+      }
+    }
+  }
+}
+
+async function crossEntropies(
+  run: FinishedRun,
+  sequences: readonly Int32Array[],
+  layer: number,
+  sae: OpenedSae,
+): Promise<Metrics> {
+  const few: Int32Array[] = [];
+  for (let tokens = 0; tokens < CROSS_ENTROPY_TOKENS && few.length < sequences.length; ) {
+    const next = sequences[few.length]!;
+    few.push(next);
+    tokens += next.length;
+  }
+  const costs = await measureCrossEntropy(sae, async (splice) => {
+    await pause(run);
+    return await crossEntropyNats(run.model.language, few, splice ? { layer, splice } : null);
+  });
+  return {
+    cross_entropy_nats: costs.clean,
+    cross_entropy_spliced_nats: costs.spliced,
+    cross_entropy_ablated_nats: costs.zeroed,
+    cross_entropy_recovered: costs.recovered,
+  };
+}
+
+function metricsOf(run: FinishedRun, index: number, { all, withoutOutliers }: SaeEvaluation): Metrics {
+  const { learner, config } = run.trainer.snapshot().saes[index]!;
+  const dead = learner ? learner.silentRows_F.filter((rows) => rows > config.deadAfterRows).length : 0;
+  return {
+    fraction_variance_unexplained: withoutOutliers.fractionVarianceUnexplained,
+    fraction_variance_unexplained_all: all.fractionVarianceUnexplained,
+    cosine_similarity: withoutOutliers.meanCosine,
+    l0_per_token: withoutOutliers.l0PerRow,
+    dead_fraction: dead / config.width,
+  };
+}
+
+function statisticsOf({ maxActivation_F, firingRate_F, withoutOutliers }: SaeEvaluation): FeatureStatistics {
+  return { maxActivation_F, firingRate_F: Float32Array.from(firingRate_F), tokens: withoutOutliers.rows };
+}
+
+function* inGroups(sequences: readonly Int32Array[]): Generator<Int32Array[]> {
+  let group: Int32Array[] = [];
+  let tokens = 0;
+  for (const ids of sequences) {
+    group.push(ids);
+    tokens += ids.length;
+    if (tokens < GROUP_TOKENS) continue;
+    yield group;
+    group = [];
+    tokens = 0;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** The trained weights are in the last checkpoint already: an evaluation that must stop is simply made again. */
+async function pause({ context }: TrainingRun): Promise<void> {
+  await context.step();
+  if (context.signal.aborted) throw new Stopped(context.signal.reason === "preempt" ? "preempt" : "cancel");
+}

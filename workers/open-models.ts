@@ -1,0 +1,60 @@
+/** Models and saes of the database, open in this process. Everything that computes gets them here, on a lease. */
+import { Problem } from "../domain/problem.ts";
+import { type LanguageModel, ModelTooLargeError, openModel } from "../engine/llm/model.ts";
+import { readSaelens } from "../engine/sae/layouts/saelens.ts";
+import { type OpenedSae, openSae } from "../engine/sae/open-sae.ts";
+import { bytesOf } from "./bytes.ts";
+import { type FeatureStatistics, parseStatistics, statisticsFile } from "./feature-statistics.ts";
+import { folderOf, layOut } from "./files.ts";
+import type { HandlerSettings, JobContext, ModelRow, SaeRow } from "./jobs/handler.ts";
+import type { Lease, Resident } from "./residency.ts";
+import { runtimeName } from "./runtime-name.ts";
+import { saeBytes } from "./sae-files.ts";
+
+export interface WorkerModel extends Resident {
+  readonly language: LanguageModel;
+  /** The ids of a text as the model saw texts in training: with the special tokens its tokenizer adds. */
+  encode(text: string): Int32Array;
+  /** Names runtime, version and device: part of every fingerprint. */
+  readonly runtime: string;
+}
+
+export interface WorkerSae extends Resident {
+  readonly opened: OpenedSae;
+  readonly statistics: FeatureStatistics | null;
+}
+
+type Opener = Pick<JobContext, "residency" | "blobs"> & { readonly settings: HandlerSettings };
+
+export async function useModel({ residency, blobs, settings }: Opener, row: ModelRow): Promise<Lease<WorkerModel>> {
+  return await residency.use(`model ${row.digest}`, row.sizeBytes, async () =>
+    openWorkerModel(await folderOf(row.source, blobs, settings.cacheFolder), settings),
+  );
+}
+
+export async function openWorkerModel(folder: string, settings: HandlerSettings): Promise<WorkerModel> {
+  const { device, threads, memoryBytes } = settings;
+  const language = await openModel(folder, { device, threads, maxBytes: memoryBytes }).catch((error) => {
+    if (error instanceof ModelTooLargeError) throw new Problem("MEMORY_INSUFFICIENT", error.message);
+    throw error;
+  });
+  return {
+    language,
+    sizeBytes: language.sizeBytes,
+    runtime: runtimeName(device),
+    encode: (text) => Int32Array.from(language.tokenizer.encode(text, { addSpecial: true })),
+    close: () => language.close(),
+  };
+}
+
+export async function useSae({ residency, blobs, settings }: Opener, row: SaeRow): Promise<Lease<WorkerSae>> {
+  const sizeBytes = saeBytes(row.dModel, row.width);
+  return await residency.use(`sae ${row.digest}`, sizeBytes, async () => {
+    const folder = await layOut(row.files, blobs, settings.cacheFolder);
+    const { sae } = await readSaelens(folder);
+    const opened = await openSae(sae, { threads: settings.threads });
+    const file = row.files.find(({ path }) => path === statisticsFile);
+    const statistics = file ? parseStatistics(await bytesOf(await blobs.get(file.digest)), row.width) : null;
+    return { opened, statistics, sizeBytes, close: () => opened.close() };
+  });
+}
