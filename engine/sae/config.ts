@@ -44,8 +44,13 @@ export const knobs: Readonly<Record<keyof TrainingConfig, Knob>> = {
   dModel: { unit: "numbers", default: "required", meaning: "width of the residual stream, D", source: "the model" },
   width: { unit: "features", default: "required", meaning: "F; Qwen-Scope uses 16 or 64 times D", source: "Table 1" },
   k: { unit: "features per row", default: "required", meaning: "K active; Qwen-Scope: 50, 100", source: "Table 1" },
-  rows: { unit: "rows", default: "required", meaning: "rows (tokens) to learn from; sets the schedule", source: "" },
-  seed: { unit: "", default: "0", meaning: "decides initial weights and order of rows", source: "" },
+  rows: {
+    unit: "rows",
+    default: "required",
+    meaning: "rows (tokens) to learn from; sets the schedule",
+    source: "Qwen-Scope: about 5·10⁸ by press reports",
+  },
+  seed: { unit: "number", default: "0", meaning: "decides initial weights and order of rows", source: "ours" },
   batchRows: { unit: "rows", default: "4096", meaning: "rows per optimiser step", source: "SAELens" },
   microBatchRows: {
     unit: "rows",
@@ -58,15 +63,20 @@ export const knobs: Readonly<Record<keyof TrainingConfig, Knob>> = {
     unit: "per step",
     default: "2e-4/√(width/2¹⁴)",
     meaning: "peak rate",
-    source: "Gao et al. 2024 §A.3",
+    source: "Gao et al. 2024, fig. 3, as in sparsify",
   },
   warmupSteps: { unit: "steps", default: "5 %, at most 1000", meaning: "linear rise from 0", source: "sparsify: 1000" },
   decaySteps: { unit: "steps", default: "last 20 %", meaning: "linear fall to 0", source: "dictionary_learning" },
-  beta1: { unit: "", default: "0.9", meaning: "Adam", source: "Gao et al. 2024 §A" },
-  beta2: { unit: "", default: "0.999", meaning: "Adam", source: "Gao et al. 2024 §A" },
-  epsilon: { unit: "", default: "6.25e-10", meaning: "Adam", source: "Gao et al. 2024 §A" },
-  clipNorm: { unit: "‖gradient‖", default: "1", meaning: "global norm at most this", source: "Gao et al. 2024 §B" },
-  auxCoefficient: { unit: "", default: "1/32", meaning: "weight of AuxK", source: "Qwen-Scope §2.2, Gao et al. 2024" },
+  beta1: { unit: "factor", default: "0.9", meaning: "Adam", source: "Gao et al. 2024, app. A" },
+  beta2: { unit: "factor", default: "0.999", meaning: "Adam", source: "Gao et al. 2024, app. A" },
+  epsilon: { unit: "factor", default: "6.25e-10", meaning: "Adam", source: "Gao et al. 2024, app. A" },
+  clipNorm: { unit: "‖gradient‖", default: "1", meaning: "global norm at most this", source: "sparsify" },
+  auxCoefficient: {
+    unit: "factor",
+    default: "1/32",
+    meaning: "weight of AuxK",
+    source: "Qwen-Scope §2.2, Gao et al. 2024",
+  },
   auxK: {
     unit: "features per row",
     default: "512",
@@ -80,14 +90,14 @@ export const knobs: Readonly<Record<keyof TrainingConfig, Knob>> = {
     source: "Gao et al. 2024; the cap lets short runs revive features at all",
   },
   normFactor: { unit: "× median", default: "10", meaning: "larger norms are left out", source: "Marks et al. 2024" },
-  skipFirstPosition: { unit: "", default: "true", meaning: "leave out position 0", source: "Qwen-Scope §2.2" },
+  skipFirstPosition: { unit: "yes/no", default: "true", meaning: "leave out position 0", source: "Qwen-Scope §2.2" },
   scaleInput: {
-    unit: "",
+    unit: "yes/no",
     default: "true",
     meaning: "train on x/s, s a power of two near the mean distance to the median; folded back exactly",
-    source: "the rate and epsilon above are for rows of norm about 1 (Gao et al. 2024 §A.1)",
+    source: "the rate and epsilon above are for rows of norm about 1 (Gao et al. 2024, app. A)",
   },
-  medianRows: { unit: "rows", default: "8192", meaning: "rows for b_dec's geometric median", source: "enough: ±1 %" },
+  medianRows: { unit: "rows", default: "8192", meaning: "rows for b_dec's geometric median", source: "ours" },
 };
 
 /**
@@ -95,7 +105,7 @@ export const knobs: Readonly<Record<keyof TrainingConfig, Knob>> = {
  *
  *     2·10⁻⁴ / √(F / 2¹⁴)
  *
- * Source: Gao et al. 2024, §A.3, as used by EleutherAI's sparsify.
+ * Source: Gao et al. 2024, fig. 3, in the form that EleutherAI's sparsify gives it.
  */
 export function learningRateFor(width: number): number {
   return 2e-4 / Math.sqrt(width / 2 ** 14);

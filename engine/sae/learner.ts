@@ -42,7 +42,7 @@ export interface StepMetrics {
  *
  * b_dec is their geometric median; decoder rows are random unit vectors; the encoder is the decoder (tied at the start
  * only); b_enc = −W_enc · b_dec, so that features begin by reading x − b_dec although the forward pass takes nothing from x.
- * Source: Gao et al. 2024, §A.1; Qwen-Scope's forward pass.
+ * Source: Gao et al. 2024, appendix A; Qwen-Scope's forward pass.
  */
 export function initialState(config: TrainingConfig, rows_BD: Float32Array, random: Random): LearnerState {
   const { dModel, width } = config;
