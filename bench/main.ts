@@ -1,0 +1,16 @@
+/** `npm run bench -- NAME`: runs one benchmark and prints one JSON object as its last line. */
+import { benchMatrix } from "./matrix.ts";
+
+/** By name. A new benchmark is a file of its own and one line here. */
+const benches: Readonly<Record<string, () => unknown>> = {
+  matrix: benchMatrix,
+};
+
+const name = process.argv[2] ?? "";
+const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
+if (bench === undefined) {
+  console.error(`npm run bench -- NAME, where NAME is one of: ${Object.keys(benches).join(", ")}`);
+  process.exitCode = 2;
+} else {
+  console.log(JSON.stringify(await bench()));
+}
