@@ -2,6 +2,7 @@
 
 import type { ActivationBatch } from "../runtime/activations.ts";
 import type { LanguageModel } from "./model.ts";
+import { checkEdits, layOutEdits, type SteeringEdit, selectsToken } from "./steering.ts";
 
 export interface HarvestOptions {
   /** Layers n whose resid_post.n is wanted. */
@@ -9,6 +10,8 @@ export interface HarvestOptions {
   /** Tokens, padding included, that one forward takes at most. Default 2048. A longer sequence runs alone, whole. */
   readonly batchTokens?: number;
   readonly signal?: AbortSignal;
+  /** For each sequence in order, the edits made while it runs; taps read after them. A sequence beyond the list has none. */
+  readonly edits?: readonly (readonly SteeringEdit[])[];
 }
 
 type Sequences = Iterable<Int32Array> | AsyncIterable<Int32Array>;
@@ -30,10 +33,11 @@ export async function* harvest(
       throw new RangeError(`layer ${layer} is not among the model's ${model.config.layers} layers`);
     }
   }
+  for (const own of options.edits ?? []) checkEdits(model.config, own);
   let first = 0;
   for await (const group of batches(model, sequences, batchTokens)) {
     signal?.throwIfAborted();
-    yield await harvestBatch(model, group, first, layers);
+    yield await harvestBatch(model, group, first, options);
     first += group.length;
   }
 }
@@ -84,15 +88,21 @@ async function harvestBatch(
   model: LanguageModel,
   group: readonly Int32Array[],
   firstSequence: number,
-  layers: readonly number[],
+  { layers, edits }: HarvestOptions,
 ): Promise<ActivationBatch> {
   const { ids, tokens } = padded(group);
+  const own = group.map((_, s) => edits?.[firstSequence + s] ?? []);
+  const isSpecial = (s: number, t: number) => model.tokenizer.isSpecial(group[s]![t]!);
+  const acts = (s: number, e: number, t: number) =>
+    t < group[s]!.length && selectsToken(own[s]![e]!, t, () => isSpecial(s, t));
+  const packed = layOutEdits(model.config, own)?.pack(tokens, acts);
   const { taps } = await model.forward({
     sequences: group.length,
     tokens,
     ids,
     taps: layers,
     lastLayer: layers.reduce((highest, layer) => Math.max(highest, layer), 0),
+    ...(packed ? { edits: packed } : {}),
   });
   const rows = group.reduce((sum, sequence) => sum + sequence.length, 0);
   const [sequence, position, tokenId] = [new Int32Array(rows), new Int32Array(rows), new Int32Array(rows)];

@@ -1,0 +1,217 @@
+// What is asked of a generator and what comes back.
+
+import { createRandom, type Random } from "../runtime/random.ts";
+import { cacheBytesPerToken, columnsFor } from "./cache.ts";
+import type { LanguageModel } from "./model.ts";
+import { logprobsOf, type SamplingSettings, sampleToken, type TokenLogprob } from "./sampling.ts";
+import { checkEdits, createSteeringTally, type EditReport, type SteeringEdit, type SteeringTally } from "./steering.ts";
+import { createTokenStream, type StreamedPiece, type TokenStream } from "./streaming.ts";
+
+export interface GenerationRequest extends SamplingSettings {
+  readonly promptIds: ArrayLike<number>;
+  /** null: as many as the context leaves room for. */
+  readonly maxTokens: number | null;
+  readonly seed: number;
+  /** Text that ends the answer and is not part of it. */
+  readonly stop: readonly string[];
+  /** How many alternatives to report with each token's log probability; null for no log probabilities. */
+  readonly logprobs: number | null;
+  readonly edits: readonly SteeringEdit[];
+  /** Leaves the batch before the next step; the events then just end. */
+  readonly signal?: AbortSignal;
+}
+
+export interface GeneratedToken {
+  readonly id: number;
+  /** By the model's own distribution, before temperature and cuts; NaN unless the request asked. */
+  readonly logprob: number;
+  readonly top: readonly TokenLogprob[];
+}
+
+export interface GenerationDelta {
+  readonly type: "delta";
+  readonly text: string;
+  readonly tokens: readonly GeneratedToken[];
+}
+
+export interface GenerationEnd {
+  readonly type: "end";
+  /** stop: a stop token or string; length: maxTokens. */
+  readonly finishReason: "stop" | "length";
+  /** Sampled tokens, the stop token included. */
+  readonly completionTokens: number;
+  /** One per edit of the request. */
+  readonly edits: readonly EditReport[];
+}
+
+export type GenerationEvent = GenerationDelta | GenerationEnd;
+
+/** The prompt and the answer asked for do not fit; the message has both numbers. */
+export class ContextLengthError extends RangeError {
+  override readonly name = "ContextLengthError";
+}
+
+/** The cache that the request needs is larger than all that the generator may use; the message has both numbers. */
+export class CacheTooLargeError extends RangeError {
+  override readonly name = "CacheTooLargeError";
+}
+
+/** A request on its way through the generator. */
+export interface Sequence {
+  readonly request: GenerationRequest;
+  readonly prompt: Int32Array;
+  readonly maxTokens: number;
+  readonly reservedBytes: number;
+  readonly tally: SteeringTally;
+  readonly output: EventQueue;
+  /** Sampled so far, the last not yet fed back. */
+  readonly sampled: number[];
+  readonly canceled: () => boolean;
+  /** Samples from logits [V]; true when the sequence has ended and said so. */
+  take(logits: Float32Array): boolean;
+}
+
+/**
+ * Checks a request and makes its state.
+ *
+ * @throws RangeError, ContextLengthError or CacheTooLargeError
+ */
+export function createSequence(
+  model: LanguageModel,
+  request: GenerationRequest,
+  cacheBytes: number,
+  onCancel: () => void,
+): Sequence {
+  const { config, tokenizer } = model;
+  const prompt = Int32Array.from(request.promptIds);
+  if (prompt.length === 0) throw new RangeError("the prompt is empty");
+  const wrong = prompt.find((id) => id < 0 || id >= config.vocabulary);
+  if (wrong !== undefined)
+    throw new RangeError(`the prompt has the id ${wrong}; the vocabulary has ${config.vocabulary}`);
+  const maxTokens = request.maxTokens ?? config.contextLength - prompt.length;
+  if (maxTokens < 1 || prompt.length + maxTokens > config.contextLength) {
+    const asked = request.maxTokens ?? 1;
+    throw new ContextLengthError(
+      `the prompt's ${prompt.length} tokens and ${asked} more exceed the context of ${config.contextLength}`,
+    );
+  }
+  checkEdits(config, request.edits);
+  const reservedBytes = columnsFor(prompt.length + maxTokens) * cacheBytesPerToken(config);
+  if (reservedBytes > cacheBytes) {
+    throw new CacheTooLargeError(`the request needs ${reservedBytes} bytes of cache; ${cacheBytes} are granted`);
+  }
+  const output = createEventQueue(onCancel);
+  const random = createRandom(request.seed).fork("sampling");
+  const stream = createTokenStream<GeneratedToken>(tokenizer, request.stop);
+  const seen = new Set(prompt);
+  const sampled: number[] = [];
+  const tally = createSteeringTally(request.edits);
+  const sampler = { random, stream, seen, sampled, output, tally, maxTokens };
+  return {
+    request,
+    prompt,
+    maxTokens,
+    reservedBytes,
+    tally,
+    output,
+    sampled,
+    canceled: () => output.abandoned || (request.signal?.aborted ?? false),
+    take: (logits) => takeToken(model, request, sampler, logits),
+  };
+}
+
+interface Sampler {
+  readonly random: Random;
+  readonly stream: TokenStream<GeneratedToken>;
+  readonly seen: Set<number>;
+  readonly sampled: number[];
+  readonly output: EventQueue;
+  readonly tally: SteeringTally;
+  readonly maxTokens: number;
+}
+
+function takeToken(model: LanguageModel, request: GenerationRequest, sampler: Sampler, logits: Float32Array): boolean {
+  const { stream, seen, sampled, output } = sampler;
+  // The penalty changes the logits in place; what is reported is what the model said.
+  const reported = request.logprobs !== null && request.repetitionPenalty !== 1 ? logits.slice() : logits;
+  const id = sampleToken(logits, request, seen, sampler.random);
+  sampled.push(id);
+  seen.add(id);
+  if (model.stopTokenIds.has(id)) return end(stream.flush(), "stop");
+  const token =
+    request.logprobs === null ? { id, logprob: Number.NaN, top: [] } : logprobsOf(reported, id, request.logprobs);
+  const piece = stream.push(token);
+  if (piece.stopped) return end(piece, "stop");
+  show(piece);
+  return sampled.length === sampler.maxTokens ? end(stream.flush(), "length") : false;
+
+  function show({ text, tokens }: StreamedPiece<GeneratedToken>): void {
+    if (text !== "" || tokens.length > 0) output.push({ type: "delta", text, tokens });
+  }
+
+  function end(last: StreamedPiece<GeneratedToken>, finishReason: "stop" | "length"): true {
+    show(last);
+    output.push({ type: "end", finishReason, completionTokens: sampled.length, edits: sampler.tally.report() });
+    output.close();
+    return true;
+  }
+}
+
+export interface EventQueue {
+  /** The reader has gone. */
+  readonly abandoned: boolean;
+  push(event: GenerationEvent): void;
+  close(): void;
+  fail(error: unknown): void;
+  readonly events: AsyncIterable<GenerationEvent>;
+}
+
+/** Events of one request in order, for one reader; a reader who leaves the loop abandons the request. */
+export function createEventQueue(onAbandon: () => void): EventQueue {
+  const ready: GenerationEvent[] = [];
+  let done = false;
+  let failure: { error: unknown } | null = null;
+  let abandoned = false;
+  let wake: (() => void) | null = null;
+  const notify = () => {
+    wake?.();
+    wake = null;
+  };
+  async function* read(): AsyncGenerator<GenerationEvent> {
+    try {
+      for (;;) {
+        const event = ready.shift();
+        if (event) yield event;
+        else if (failure) throw failure.error;
+        else if (done) return;
+        else
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      }
+    } finally {
+      if (!done && !failure) {
+        abandoned = true;
+        onAbandon();
+      }
+    }
+  }
+  return {
+    get abandoned() {
+      return abandoned;
+    },
+    push(event) {
+      ready.push(event);
+      notify();
+    },
+    close() {
+      done = true;
+      notify();
+    },
+    fail(error) {
+      failure = { error };
+      notify();
+    },
+    events: read(),
+  };
+}
