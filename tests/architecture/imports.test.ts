@@ -49,7 +49,8 @@ describe("import rules", () => {
     };
     const targets = ["engine/numbers", "platform/outside", "formats/bytes", "tests/proof", "engine/llm/model"];
     for (const target of [...targets, "engine/ops/add"]) write(`${target}.ts`, "export const value = 1;\n");
-    for (const [file, imported] of trespasses) write(file, `import * as it from "${imported}";\nexport const seen = it;\n`);
+    for (const [file, imported] of trespasses)
+      write(file, `import * as it from "${imported}";\nexport const seen = it;\n`);
     write("api/round.ts", 'import { b } from "./trip.ts";\nexport const a = () => b;\n');
     write("api/trip.ts", 'import { a } from "./round.ts";\nexport const b = () => a;\n');
   });
