@@ -1,10 +1,13 @@
 // Prisma's schema engine as WebAssembly, so that migrations can be written and checked where its native binary cannot be downloaded.
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { PrismaPg } from "@prisma/adapter-pg";
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from "@prisma/driver-adapter-utils";
 import * as bindings from "@prisma/schema-engine-wasm/schema_engine_bg";
 import pg from "pg";
 
+const migrationsPath = new URL("../../prisma/migrations", import.meta.url);
 const schemaPath = new URL("../../prisma/schema.prisma", import.meta.url);
 
 // Where the engine leaves the message before it aborts.
@@ -29,7 +32,7 @@ async function instantiate(): Promise<void> {
   const { instance } = await WebAssembly.instantiate(await readFile(wasmPath), { "./schema_engine_bg.js": bindings });
   const { __wbg_set_wasm } = bindings as unknown as { __wbg_set_wasm(exports: object): void };
   __wbg_set_wasm(instance.exports);
-  (instance.exports["__wbindgen_start"] as () => void)();
+  (instance.exports.__wbindgen_start as () => void)();
 }
 
 // Introspection reads the catalog's one-byte type "char", which the adapter refuses. So the driver reports it as text,
@@ -75,17 +78,7 @@ class CatalogAdapter extends PrismaPg {
 
 /** The SQL that leads from the database (or, with `fromEmpty`, from nothing) to prisma/schema.prisma. */
 export async function migrationSql(databaseUrl: string, options: { fromEmpty?: boolean } = {}): Promise<string> {
-  ready ??= instantiate();
-  await ready;
-  const files = [{ path: "schema.prisma", content: await readFile(schemaPath, "utf8") }];
-  const pool = new CatalogPool({ connectionString: databaseUrl });
-  const adapter = new CatalogAdapter(pool);
-  const engine = await bindings.SchemaEngine.new(
-    { datamodels: files.map((file) => [file.path, file.content]) },
-    () => {},
-    bindMigrationAwareSqlAdapterFactory(adapter),
-  );
-  try {
+  return withEngine(databaseUrl, async (engine, files) => {
     const { stdout } = await engine.diff({
       from: options.fromEmpty ? { tag: "empty" } : { tag: "schemaDatasource", files, configDir: "" },
       to: { tag: "schemaDatamodel", files },
@@ -94,6 +87,48 @@ export async function migrationSql(databaseUrl: string, options: { fromEmpty?: b
       filters: { externalTables: [], externalEnums: [] },
     });
     return stdout ?? "";
+  });
+}
+
+/** What `prisma migrate status` and `prisma migrate deploy` would say and do about prisma/migrations. */
+export async function prismaDeploy(databaseUrl: string) {
+  const baseDir = fileURLToPath(migrationsPath);
+  const names = (await readdir(baseDir)).filter((name) => !name.endsWith(".toml")).sort();
+  const migrationsList = {
+    baseDir,
+    lockfile: { path: "migration_lock.toml", content: await readFile(join(baseDir, "migration_lock.toml"), "utf8") },
+    shadowDbInitScript: "",
+    migrationDirectories: await Promise.all(
+      names.map(async (path) => {
+        const value = await readFile(join(baseDir, path, "migration.sql"), "utf8");
+        return { path, migrationFile: { path: "migration.sql", content: { tag: "ok" as const, value } } };
+      }),
+    ),
+  };
+  const filters = { externalTables: [], externalEnums: [] };
+  return withEngine(databaseUrl, async (engine) => ({
+    status: await engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters }),
+    deployed: (await engine.applyMigrations({ migrationsList, filters })).appliedMigrationNames,
+  }));
+}
+
+type SchemaFiles = { path: string; content: string }[];
+
+async function withEngine<T>(
+  databaseUrl: string,
+  use: (engine: bindings.SchemaEngine, files: SchemaFiles) => Promise<T>,
+): Promise<T> {
+  ready ??= instantiate();
+  await ready;
+  const files = [{ path: "schema.prisma", content: await readFile(schemaPath, "utf8") }];
+  const pool = new CatalogPool({ connectionString: databaseUrl });
+  const engine = await bindings.SchemaEngine.new(
+    { datamodels: files.map((file) => [file.path, file.content]) },
+    () => {},
+    bindMigrationAwareSqlAdapterFactory(new CatalogAdapter(pool)),
+  );
+  try {
+    return await use(engine, files);
   } finally {
     engine.free();
     await pool.end();
