@@ -1,6 +1,6 @@
 // Builds the application without listening, so that a test can drive it and main.ts can serve it.
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import Fastify, { type FastifyBaseLogger } from "fastify";
+import Fastify, { type FastifyBaseLogger, LogController } from "fastify";
 import { newId } from "../domain/id.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { App } from "./context.ts";
@@ -29,7 +29,7 @@ import { saeRoutes } from "./routes/saes.ts";
 export async function buildApp({ platform }: { platform: Platform }): Promise<App> {
   const app: App = Fastify({
     loggerInstance: platform.log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "requestId" }),
     bodyLimit: platform.config.BODY_LIMIT_BYTES,
     trustProxy: platform.config.TRUST_PROXY,
     requestIdHeader: false,

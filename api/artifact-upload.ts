@@ -59,7 +59,13 @@ export async function describeUpload(platform: Platform, row: Artifact): Promise
   const expiresAt = row.expires_at ?? row.created_at;
   const { upload } = pending;
   if (upload === null) {
-    return { method: "direct", url: contentUrl(row.id), parts: [], complete_url: null, expires_at: expiresAt.toISOString() };
+    return {
+      method: "direct",
+      url: contentUrl(row.id),
+      parts: [],
+      complete_url: null,
+      expires_at: expiresAt.toISOString(),
+    };
   }
   const size = Number(row.size_bytes);
   const parts = [];

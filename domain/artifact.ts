@@ -48,7 +48,21 @@ export const Artifact = Type.Object(
     created_at: Timestamp,
     upload: Type.Optional(Upload),
   },
-  { title: "Artifact" },
+  {
+    title: "Artifact",
+    examples: [
+      {
+        id: "artifact_01jd5xk0m4q8v7w2r3t5y6z8ag",
+        object: "artifact",
+        name: "gsm8k.jsonl",
+        state: "ready",
+        digest: `sha256:${"0c".repeat(32)}`,
+        size_bytes: 749_738,
+        content_type: "application/jsonl",
+        created_at: "2026-11-22T12:00:00.000Z",
+      },
+    ],
+  },
 );
 export type Artifact = Static<typeof Artifact>;
 
@@ -65,7 +79,10 @@ export const CreateArtifact = closed(
     size_bytes: Type.Integer({ minimum: 0, maximum: 5 * 2 ** 40 }),
     digest: GivenDigest,
   },
-  { title: "CreateArtifact" },
+  {
+    title: "CreateArtifact",
+    examples: [{ name: "model.safetensors", size_bytes: 1_192_135_096, digest: `sha256:${"0c".repeat(32)}` }],
+  },
 );
 export type CreateArtifact = Static<typeof CreateArtifact>;
 
@@ -75,7 +92,7 @@ export const CompletedPart = closed({
 });
 export const CompleteUpload = closed(
   { parts: Type.Array(CompletedPart, { minItems: 1, maxItems: 10_000 }) },
-  { title: "CompleteUpload" },
+  { title: "CompleteUpload", examples: [{ parts: [{ number: 1, etag: "9bb58f26192e4ba00f01e2e7b136bbd8" }] }] },
 );
 export type CompleteUpload = Static<typeof CompleteUpload>;
 

@@ -228,7 +228,20 @@ export const Completion = Type.Object(
     choices: Type.Array(CompletionChoice),
     usage: Type.Optional(nullable(Usage)),
   },
-  { title: "Completion" },
+  {
+    title: "Completion",
+    examples: [
+      {
+        id: "cmpl-01jd5xk0m4q8v7w2r3t5y6z8aj",
+        object: "text_completion",
+        created: 1_795_348_800,
+        model: "demo",
+        system_fingerprint: "onnxruntime-1.30.0-cpu",
+        choices: [{ index: 0, text: " fine.", logprobs: null, finish_reason: "stop" }],
+        usage: { prompt_tokens: 4, completion_tokens: 2, total_tokens: 6 },
+      },
+    ],
+  },
 );
 export type Completion = Static<typeof Completion>;
 
@@ -270,7 +283,27 @@ export const ChatCompletion = Type.Object(
     ),
     usage: Usage,
   },
-  { title: "ChatCompletion" },
+  {
+    title: "ChatCompletion",
+    examples: [
+      {
+        id: "chatcmpl-01jd5xk0m4q8v7w2r3t5y6z8aj",
+        object: "chat.completion",
+        created: 1_795_348_800,
+        model: "demo",
+        system_fingerprint: "onnxruntime-1.30.0-cpu",
+        choices: [
+          {
+            index: 0,
+            message: { role: "assistant", content: "Well, thank you.", refusal: null },
+            logprobs: null,
+            finish_reason: "stop",
+          },
+        ],
+        usage: { prompt_tokens: 12, completion_tokens: 5, total_tokens: 17 },
+      },
+    ],
+  },
 );
 export type ChatCompletion = Static<typeof ChatCompletion>;
 

@@ -56,7 +56,10 @@ export const CreateDatasetFromArtifact = closed(
     mapping: Type.Optional(ColumnMapping),
     metadata: Type.Optional(Metadata),
   },
-  { title: "CreateDatasetFromArtifact" },
+  {
+    title: "CreateDatasetFromArtifact",
+    examples: [{ name: "gsm8k", artifact_id: "artifact_01jd5xk0m4q8v7w2r3t5y6z8ag", file_name: "gsm8k.jsonl" }],
+  },
 );
 export type CreateDatasetFromArtifact = Static<typeof CreateDatasetFromArtifact>;
 
@@ -72,12 +75,28 @@ export const Dataset = Type.Object(
     metadata: Metadata,
     created_at: Timestamp,
   },
-  { title: "Dataset" },
+  {
+    title: "Dataset",
+    examples: [
+      {
+        id: "dataset_01jd5xk0m4q8v7w2r3t5y6z8af",
+        object: "dataset",
+        name: "greetings",
+        samples: 2,
+        columns: ["text", "label"],
+        size_bytes: 84,
+        digest: `sha256:${"0d".repeat(32)}`,
+        metadata: {},
+        created_at: "2026-11-22T12:00:00.000Z",
+      },
+    ],
+  },
 );
 export type Dataset = Static<typeof Dataset>;
 
 export const DatasetSample = Type.Record(Type.String(), Type.Unknown(), {
   title: "Sample",
+  examples: [{ text: "Good morning.", label: "polite" }],
   description: "the row's columns, with the well-known names filled in by the mapping; `text` is always there",
 });
 export type DatasetSample = Static<typeof DatasetSample>;

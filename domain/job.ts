@@ -5,7 +5,7 @@ import { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "./benchmark.ts";
 import { CreateModel, ModelImportResult } from "./model.ts";
 import { Problem, ProblemDetails } from "./problem.ts";
 import { CreateSae, SaeImportResult } from "./sae.ts";
-import { closed, Metadata, nullable, oneOf, Timestamp } from "./schema.ts";
+import { closed, examplesOf, Metadata, nullable, oneOf, Timestamp } from "./schema.ts";
 import { SaeTrainInput } from "./training.ts";
 
 export const jobStates = ["queued", "running", "succeeded", "failed", "canceled"] as const;
@@ -92,6 +92,20 @@ export const CreateJob = closed(
 );
 export type CreateJob = Static<typeof CreateJob>;
 
+/** The same, with the input of every kind written out: what the OpenAPI document shows. */
+export const CreateJobOfKind = Type.Union(
+  jobKindNames.map((kind) =>
+    closed(
+      { ...CreateJob.properties, kind: Type.Literal(kind), input: jobKinds[kind].input },
+      {
+        title: `CreateJob.${kind}`,
+        description: jobKinds[kind].description,
+        examples: examplesOf(jobKinds[kind].input).map((input) => ({ kind, input })),
+      },
+    ),
+  ),
+);
+
 export const JobProgress = Type.Object(
   {
     done: Type.Number(),
@@ -120,14 +134,45 @@ export const Job = Type.Object(
     checkpoint: nullable(Type.Object({ step: Type.Number(), size_bytes: Type.Integer(), created_at: Timestamp })),
     metrics: nullable(Type.Record(Type.String(), Type.Unknown())),
     error: nullable(ProblemDetails),
-    result: nullable(Type.Record(Type.String(), Type.Unknown())),
+    result: nullable(
+      Type.Union(
+        jobKindNames.map((kind) => jobKinds[kind].result),
+        { description: "as its kind says, once it has succeeded" },
+      ),
+    ),
     artifacts: Type.Array(ArtifactLink),
     metadata: Metadata,
     created_at: Timestamp,
     started_at: nullable(Timestamp),
     finished_at: nullable(Timestamp),
   },
-  { title: "Job" },
+  {
+    title: "Job",
+    examples: [
+      {
+        id: "job_01jd5xk0m4q8v7w2r3t5y6z8ab",
+        object: "job",
+        kind: "sae.train",
+        state: "running",
+        parent_id: null,
+        cancel_requested_at: null,
+        input: { model_id: "model_01jd5xk0m4q8v7w2r3t5y6z8ac", layers: [2, 3], width: 4096, k: 50, tokens: 2_000_000 },
+        progress: { done: 500_000, total: 2_000_000, unit: "tokens", rate: 12_500, eta_s: 120 },
+        queue_position: null,
+        attempt: 1,
+        preemptions: 0,
+        checkpoint: { step: 120, size_bytes: 9_437_184, created_at: "2026-11-22T12:01:00.000Z" },
+        metrics: { loss: 0.21 },
+        error: null,
+        result: null,
+        artifacts: [],
+        metadata: {},
+        created_at: "2026-11-22T12:00:00.000Z",
+        started_at: "2026-11-22T12:00:01.000Z",
+        finished_at: null,
+      },
+    ],
+  },
 );
 export type Job = Static<typeof Job>;
 
@@ -139,6 +184,17 @@ export const JobEvent = Type.Object(
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,
   },
-  { title: "JobEvent" },
+  {
+    title: "JobEvent",
+    examples: [
+      {
+        id: 7,
+        object: "job.event",
+        type: "checkpoint",
+        data: { step: 120 },
+        created_at: "2026-11-22T12:01:00.000Z",
+      },
+    ],
+  },
 );
 export type JobEvent = Static<typeof JobEvent>;

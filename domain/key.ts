@@ -41,6 +41,22 @@ export const Key = Type.Object(
     last_used_at: nullable(Timestamp),
     secret: Type.Optional(Type.String({ description: "only in the answer that creates the key" })),
   },
-  { title: "Key" },
+  {
+    title: "Key",
+    examples: [
+      {
+        id: "key_01jd5xk0m4q8v7w2r3t5y6z8ah",
+        object: "key",
+        name: "laptop",
+        scopes: ["read", "write"],
+        workspace: "default",
+        prefix: "qs_8Jx0a",
+        created_at: "2026-11-22T12:00:00.000Z",
+        expires_at: null,
+        revoked_at: null,
+        last_used_at: null,
+      },
+    ],
+  },
 );
 export type Key = Static<typeof Key>;

@@ -14,7 +14,10 @@ export const CreateModel = closed(
     ),
     metadata: Type.Optional(Metadata),
   },
-  { title: "CreateModel" },
+  {
+    title: "CreateModel",
+    examples: [{ name: "qwen3-0.6b", source: { type: "directory", path: "/models/qwen3" }, precision: "float32" }],
+  },
 );
 export type CreateModel = Static<typeof CreateModel>;
 
@@ -52,7 +55,29 @@ export const Model = Type.Object(
     metadata: Metadata,
     created_at: Timestamp,
   },
-  { title: "Model" },
+  {
+    title: "Model",
+    examples: [
+      {
+        id: "model_01jd5xk0m4q8v7w2r3t5y6z8ac",
+        object: "model",
+        created: 1_795_348_800,
+        owned_by: "workspace",
+        name: "qwen3-0.6b",
+        family: "qwen3",
+        layers: 28,
+        d_model: 1024,
+        vocab_size: 151_936,
+        context_length: 40_960,
+        precision: "float32",
+        digest: `sha256:${"0f".repeat(32)}`,
+        logit_check: { passed: true, tokens: 512, cross_entropy_nats: 3.02, finite: true },
+        residual_norms: [14.2, 17.9, 21.4],
+        metadata: {},
+        created_at: "2026-11-22T12:00:00.000Z",
+      },
+    ],
+  },
 );
 export type Model = Static<typeof Model>;
 

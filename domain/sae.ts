@@ -16,7 +16,18 @@ export const CreateSae = closed(
     layout: oneOf(saeLayouts, { description: "how the files are laid out" }),
     metadata: Type.Optional(Metadata),
   },
-  { title: "CreateSae" },
+  {
+    title: "CreateSae",
+    examples: [
+      {
+        name: "qwen3-layer10",
+        model_id: "qwen3-0.6b",
+        layer: 10,
+        source: { type: "directory", path: "/models/saes/layer10" },
+        layout: "saelens",
+      },
+    ],
+  },
 );
 export type CreateSae = Static<typeof CreateSae>;
 
@@ -41,7 +52,29 @@ export const Sae = Type.Object(
     metadata: Metadata,
     created_at: Timestamp,
   },
-  { title: "Sae" },
+  {
+    title: "Sae",
+    examples: [
+      {
+        id: "sae_01jd5xk0m4q8v7w2r3t5y6z8ad",
+        object: "sae",
+        name: "qwen3-layer10",
+        model_id: "model_01jd5xk0m4q8v7w2r3t5y6z8ac",
+        release_id: "release_01jd5xk0m4q8v7w2r3t5y6z8ae",
+        tap: "resid_post.10",
+        layer: 10,
+        architecture: "topk",
+        width: 16_384,
+        k: 50,
+        d_model: 1024,
+        digest: `sha256:${"0e".repeat(32)}`,
+        metrics: { fraction_variance_unexplained: 0.21, l0_per_token: 50, dead_fraction: 0.01 },
+        job_id: null,
+        metadata: {},
+        created_at: "2026-11-22T12:00:00.000Z",
+      },
+    ],
+  },
 );
 export type Sae = Static<typeof Sae>;
 
@@ -98,6 +131,16 @@ export const EncodeResponse = Type.Object(
     model_id: Type.String(),
     results: Type.Array(EncodedText),
   },
-  { title: "EncodeResponse" },
+  {
+    title: "EncodeResponse",
+    examples: [
+      {
+        object: "encoding",
+        sae_id: "sae_01jd5xk0m4q8v7w2r3t5y6z8ad",
+        model_id: "model_01jd5xk0m4q8v7w2r3t5y6z8ac",
+        results: [{ tokens: [{ id: 785, text: "The" }], features: [[{ index: 6159, value: 4.5 }]] }],
+      },
+    ],
+  },
 );
 export type EncodeResponse = Static<typeof EncodeResponse>;

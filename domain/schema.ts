@@ -13,6 +13,11 @@ export function nullable<S extends TSchema>(schema: S) {
   return Type.Union([schema, Type.Null()]);
 }
 
+/** The examples that a schema carries, for the document. */
+export function examplesOf(schema: TSchema): readonly unknown[] {
+  return (schema as { examples?: readonly unknown[] }).examples ?? [];
+}
+
 /** One of a few words. */
 export function oneOf<const V extends readonly string[]>(values: V, options: Record<string, unknown> = {}) {
   return Type.Unsafe<V[number]>({ type: "string", enum: [...values], ...options });

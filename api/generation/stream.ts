@@ -30,8 +30,7 @@ export function streamChunks(
     } catch (error) {
       // The head is gone: the client hears of it in the stream, and no [DONE] follows.
       const problem = toProblem(error as Error);
-      if (problem.status >= 500)
-        request.log.error({ err: problem.cause ?? problem, requestId: request.id }, problem.code);
+      if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, problem.code);
       yield { data: JSON.stringify(toOpenAIError(problem)) };
     }
   }

@@ -11,7 +11,6 @@ export const measurements = fp(
       app.platform.metrics.httpSeconds.observe({ method: request.method, route, status }, seconds);
       request.log.info(
         {
-          requestId: request.id,
           method: request.method,
           route,
           status: reply.statusCode,

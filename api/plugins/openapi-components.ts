@@ -33,13 +33,18 @@ function walk(value: Json, components: Record<string, Json>): Json {
   }
   const { title } = copy;
   if (typeof title !== "string" || !isSchema(copy)) return copy;
-  const name = title.replaceAll(/[^A-Za-z0-9]/g, "");
-  const earlier = components[name];
-  if (earlier !== undefined && JSON.stringify(earlier) !== JSON.stringify(copy)) {
+  const name = title.replaceAll(/[^A-Za-z0-9.]/g, "");
+  const earlier = components[name] as JsonObject | undefined;
+  if (earlier !== undefined && shapeOf(earlier) !== shapeOf(copy)) {
     throw new Error(`two different schemas are titled ${title}`);
   }
-  components[name] = copy;
+  // A request body loses its examples to the operation; elsewhere the same schema still has them.
+  components[name] = earlier?.examples === undefined ? copy : earlier;
   return { $ref: `#/components/schemas/${name}` };
+}
+
+function shapeOf({ examples: _examples, ...schema }: JsonObject): string {
+  return JSON.stringify(schema);
 }
 
 function isSchema(value: JsonObject): boolean {

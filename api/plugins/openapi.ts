@@ -43,7 +43,7 @@ export const openapi = fp(
       routePrefix: "/docs",
       uiConfig: { docExpansion: "list", deepLinking: true, tryItOutEnabled: false },
       theme: { title: "Qwen-Scope API" },
-      staticCSP: true,
+      staticCSP: "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'self'",
     });
     app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   },
@@ -60,7 +60,7 @@ const transform: SwaggerTransform = ({ schema, url, route }) => {
     shared.security = [{ key: [] }];
     shared.description = [schema?.description, `Scope: \`${config.scope}\`.`].filter(Boolean).join("\n\n");
     shared.response = {
-      ...(schema?.response as object | undefined),
+      ...described(schema?.response as Record<string, ResponseSchema> | undefined),
       default: { description: "a problem", content: { [mediaType]: { schema: errorSchema } } },
     };
   }
@@ -85,3 +85,20 @@ const transform: SwaggerTransform = ({ schema, url, route }) => {
   }
   return { schema: shared as typeof schema, url };
 };
+
+interface ResponseSchema {
+  readonly description?: string;
+  readonly content?: object;
+}
+
+const meanings: Readonly<Record<string, string>> = { 200: "done", 201: "created", 202: "accepted; it goes on" };
+
+/** A response says what its status means, not only what its body looks like. */
+function described(responses: Record<string, ResponseSchema> = {}): Record<string, object> {
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, schema]) => {
+      if (schema.content !== undefined || meanings[status] === undefined) return [status, schema];
+      return [status, { description: meanings[status], content: { "application/json": { schema } } }];
+    }),
+  );
+}

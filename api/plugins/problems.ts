@@ -53,7 +53,7 @@ export function toProblem(error: Error): Problem {
 export function sendProblem(error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
   // A bug's message goes to the log only; the answer carries the request id that finds it there.
-  if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem, requestId: request.id }, problem.code);
+  if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, problem.code);
   if (reply.raw.headersSent) {
     reply.raw.destroy();
     return reply;

@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import { idPattern } from "../../domain/id.ts";
-import { CreateJob, Job, jobKindNames, jobStates } from "../../domain/job.ts";
+import { CreateJob, CreateJobOfKind, Job, jobKindNames, jobStates } from "../../domain/job.ts";
 import { Page, PageQuery, toPage } from "../../domain/page.ts";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
 import { closed, oneOf, parse } from "../../domain/schema.ts";
@@ -43,7 +43,7 @@ export async function jobRoutes(app: App): Promise<void> {
   app.post(
     "/v1/jobs",
     {
-      config: { scope: "write", idempotent: true },
+      config: { scope: "write", idempotent: true, documentedBody: { "application/json": CreateJobOfKind } },
       schema: {
         tags: ["jobs"],
         operationId: "createJob",

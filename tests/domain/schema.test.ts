@@ -1,0 +1,99 @@
+import { expect, test } from "vitest";
+import { CreateCompletion, neutralForCompletions, refuseUnsupported } from "../../domain/completion.ts";
+import { jobKindNames, jobKinds } from "../../domain/job.ts";
+import { metricTable } from "../../domain/metric.ts";
+import { CreateModel } from "../../domain/model.ts";
+import { Problem } from "../../domain/problem.ts";
+import { checkSchema, examplesOf, parse } from "../../domain/schema.ts";
+
+const model = { name: "m", source: { type: "directory", path: "/m" } };
+
+test("an unknown field is refused with a pointer to it, also deep inside", () => {
+  expect(checkSchema(CreateModel, { ...model, nam: 1 })).toEqual([
+    { pointer: "/nam", detail: "is not a field of this request" },
+  ]);
+  const deep = { ...model, source: { ...model.source, pat: 1 } };
+  expect(checkSchema(CreateModel, deep).map((error) => error.pointer)).toEqual(["/source/pat"]);
+});
+
+test("a missing field is named itself, not its parent", () => {
+  expect(checkSchema(CreateModel, { source: model.source })).toEqual([{ pointer: "/name", detail: "is required" }]);
+});
+
+test("of a union only the branch that was meant is complained about", () => {
+  expect(checkSchema(CreateModel, { name: "m", source: { type: "directory" } })).toEqual([
+    { pointer: "/source/path", detail: "is required" },
+  ]);
+  const pointers = checkSchema(CreateModel, { name: "m", source: { type: "artifacts", files: [{ path: "/etc" }] } });
+  expect(pointers.map((error) => error.pointer)).toContain("/source/files/0/artifact_id");
+  expect(pointers.map((error) => error.pointer)).not.toContain("/source/path");
+});
+
+test("a word outside of its list is told the list", () => {
+  const [error] = checkSchema(CreateModel, { ...model, precision: "int3" });
+  expect(error).toEqual({ pointer: "/precision", detail: "must be one of float32" });
+});
+
+test("no path of a source leaves its folder", () => {
+  const file = (path: string) => ({
+    name: "m",
+    source: { type: "artifacts", files: [{ path, artifact_id: `artifact_${"0".repeat(26)}` }] },
+  });
+  for (const path of ["config.json", "a/b.json", "..a/b", "a..b"])
+    expect(checkSchema(CreateModel, file(path))).toEqual([]);
+  for (const path of ["../x", "a/../x", "/x", "a/..", ".", "a\\b", ""]) {
+    expect(checkSchema(CreateModel, file(path)), path).not.toEqual([]);
+  }
+});
+
+test("parsing fills the defaults and leaves the given value alone", () => {
+  const given = { ...model };
+  expect(parse(CreateModel, given)).toEqual({ ...model, precision: "float32" });
+  expect(given).toEqual(model);
+});
+
+test("a parse that fails is a VALIDATION_FAILED problem under the prefix", () => {
+  expect(() => parse(CreateModel, { name: "M" }, "/input")).toThrow(Problem);
+  try {
+    parse(CreateModel, { name: "M", source: model.source }, "/input");
+  } catch (error) {
+    expect((error as Problem).code).toBe("VALIDATION_FAILED");
+    expect((error as Problem).errors[0]?.pointer).toBe("/input/name");
+  }
+});
+
+test("every job kind has an input example that fits", () => {
+  for (const kind of jobKindNames) {
+    const examples = examplesOf(jobKinds[kind].input);
+    expect(examples.length, kind).toBeGreaterThan(0);
+    for (const example of examples) expect(checkSchema(jobKinds[kind].input, example), kind).toEqual([]);
+  }
+});
+
+test("known parameters pass at their neutral values and are refused at others", () => {
+  const body = { model: "m", prompt: "p" };
+  refuseUnsupported({ ...body, best_of: 1, echo: false, suffix: null, logit_bias: {} }, neutralForCompletions);
+  for (const [name, value] of [
+    ["best_of", 3],
+    ["echo", true],
+    ["suffix", "x"],
+    ["presence_penalty", 0.5],
+  ] as const) {
+    const given = { ...body, [name]: value };
+    expect(checkSchema(CreateCompletion, given), name).toEqual([]);
+    expect(() => refuseUnsupported(given, neutralForCompletions), name).toThrow(
+      expect.objectContaining({
+        code: "UNSUPPORTED_PARAMETER",
+        errors: [expect.objectContaining({ pointer: `/${name}` })],
+      }),
+    );
+  }
+});
+
+test("every metric says what it is, in which unit and which way is better", () => {
+  for (const [name, metric] of Object.entries(metricTable)) {
+    expect(name).toMatch(/^[a-z0-9]+(_[a-z0-9]+)*$/);
+    expect(metric.definition.length, name).toBeGreaterThan(10);
+    expect(metric.unit.length, name).toBeGreaterThan(0);
+  }
+});
