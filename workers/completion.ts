@@ -165,7 +165,8 @@ async function reportOf(
   parts: CompletionParts,
 ): Promise<SteeringReport> {
   const { row, model, saes, input } = parts;
-  const inTopK = await countInTopK(plan, generated, model.language, saes);
+  // The last sampled token was never fed back, so no edit has touched it.
+  const inTopK = await countInTopK(plan, generated.slice(0, event.completionTokens - 1), model.language, saes);
   return {
     edits: plan.resolved.map((edit, index) => {
       const counted = event.edits[index]!;

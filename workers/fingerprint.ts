@@ -22,7 +22,8 @@ export function fingerprintOf({ row, saes, input, sequence, runtime }: Fingerpri
     named,
     sequence.role,
     sequence.role === "control" ? input.steering?.control : null,
-    sequence.seed,
+    // A greedy text draws nothing, so that no seed can change it; the control arm draws its features.
+    temperature === 0 && sequence.role !== "control" ? null : sequence.seed,
     { temperature, top_p, top_k, repetition_penalty, stop, max_tokens },
     runtime,
   ];

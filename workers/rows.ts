@@ -15,7 +15,7 @@ const byIdOrName = (workspaceId: string, id: string) => ({ workspace_id: workspa
 
 async function readModel(db: Database, workspaceId: string, id: string): Promise<ModelRow> {
   const row = found(await db.model.findFirst({ where: byIdOrName(workspaceId, id) }), "MODEL_NOT_FOUND", id);
-  const stats = row.stats as { residual_norms?: (number | null)[] };
+  const stats = row.stats as { median_residual_norm?: (number | null)[] };
   return {
     id: row.id,
     name: row.name,
@@ -26,7 +26,7 @@ async function readModel(db: Database, workspaceId: string, id: string): Promise
     dModel: row.d_model,
     vocab: row.vocab_size,
     context: row.context_length,
-    residualNorms: stats.residual_norms ?? [],
+    residualNorms: stats.median_residual_norm ?? [],
   };
 }
 

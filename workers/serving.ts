@@ -73,8 +73,10 @@ export async function createServingWorker(platform: Platform, config: DeviceConf
     const link = await device;
     // Stuck: the kill comes back as a loss of everything that runs.
     if (!link.isAlive()) link.kill();
-    const wanted = await platform.requests.stillWanted([...running.values()].map((request) => request.claim));
-    for (const [id, request] of running) if (!wanted.has(id)) request.stop();
+    // Only those that were asked about: a request admitted meanwhile is not in the answer.
+    const asked = [...running.values()];
+    const wanted = await platform.requests.stillWanted(asked.map((request) => request.claim));
+    for (const request of asked) if (!wanted.has(request.claim.requestId)) request.stop();
   }
 
   return {
@@ -120,6 +122,7 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
   let waiting: RequestEvent[] = [];
   let last: (() => Promise<unknown>) | null = null;
   let wrote = false;
+  let stopped = false;
   let news = Promise.withResolvers<void>();
 
   async function writeUntilEnd(): Promise<void> {
@@ -142,6 +145,7 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
     news.resolve();
   }
   function stop(): void {
+    stopped = true;
     device.send({ type: "stop_request", requestId: claim.requestId });
   }
 
@@ -162,7 +166,7 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
       finish(async () => {
         const events = coalesce(waiting);
         if (failure === null) {
-          await platform.requests.finish(claim, { state: "succeeded", events });
+          await platform.requests.finish(claim, { state: stopped ? "canceled" : "succeeded", events });
           return;
         }
         if (failure.kind === "bug") platform.log.error({ request: claim.requestId, error: failure }, "a request threw");

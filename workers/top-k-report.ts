@@ -14,15 +14,14 @@ export interface SteeredText {
   readonly edits: readonly EngineEdit[];
 }
 
-/** Per edit a count; null for a raw vector, which no sae knows. */
+/** Per edit a count; null for a raw vector, which no sae knows. `fedBack`: the sampled tokens that the model has read. */
 export async function countInTopK(
   text: SteeredText,
-  generated: readonly number[],
+  fedBack: readonly number[],
   model: LanguageModel,
   saes: ReadonlyMap<string, { readonly sae: WorkerSae }>,
 ): Promise<(number | null)[]> {
-  // The last sampled token was never fed back, so the model never saw it.
-  const ids = Int32Array.from([...text.prompt, ...generated.slice(0, -1)]);
+  const ids = Int32Array.from([...text.prompt, ...fedBack]);
   const counts: (number | null)[] = text.edits.map(() => null);
   const layers = new Set(text.resolved.flatMap((edit) => (edit.feature ? [edit.layer] : [])));
   for (const layer of layers) {

@@ -53,7 +53,7 @@ export const modelImport: JobHandler<CreateModel> = async (input, context) => {
           const artifactId = artifactIds.get(path);
           return { path, digest, size_bytes: sizeBytes, ...(artifactId ? { artifact_id: artifactId } : {}) };
         }),
-        stats: { logit_check: measured.logitCheck, residual_norms: measured.residualNorms },
+        stats: { logit_check: measured.logitCheck, median_residual_norm: measured.residualNorms },
         metadata: input.metadata ?? {},
       },
     ],
