@@ -70,7 +70,7 @@ export const knobs: Readonly<Record<keyof TrainingConfig, Knob>> = {
   beta1: { unit: "factor", default: "0.9", meaning: "Adam", source: "Gao et al. 2024, app. A" },
   beta2: { unit: "factor", default: "0.999", meaning: "Adam", source: "Gao et al. 2024, app. A" },
   epsilon: { unit: "factor", default: "6.25e-10", meaning: "Adam", source: "Gao et al. 2024, app. A" },
-  clipNorm: { unit: "‖gradient‖", default: "1", meaning: "global norm at most this", source: "sparsify" },
+  clipNorm: { unit: "‖gradient‖", default: "1", meaning: "global norm at most this", source: "SAELens" },
   auxCoefficient: {
     unit: "factor",
     default: "1/32",

@@ -2,11 +2,14 @@
 
 import type { OpenedSae } from "./open-sae.ts";
 
-/** Quality over some set of rows; see `metricTable` for definitions. */
+/** Quality over some set of rows. */
 export interface ReconstructionMetrics {
   readonly rows: number;
+  /** Σ‖x − x̂‖² / Σ‖x − mean x‖², sums over rows and dimensions: 0 is perfect, 1 is what the mean row would reach. */
   readonly fractionVarianceUnexplained: number;
+  /** Mean over rows of cos(x, x̂). */
   readonly meanCosine: number;
+  /** Mean number of active features. */
   readonly l0PerRow: number;
 }
 
@@ -23,35 +26,6 @@ export interface SaeEvaluation {
   readonly maxActivation_F: Float32Array;
   readonly firingRate_F: Float64Array;
 }
-
-export const metricTable = {
-  fractionVarianceUnexplained: {
-    title: "Fraction of variance unexplained",
-    unit: "1",
-    better: "lower",
-    definition: "Σ‖x − x̂‖² / Σ‖x − mean x‖², sums over rows and dimensions; 0 is perfect, 1 is the mean",
-  },
-  meanCosine: { title: "Mean cosine", unit: "1", better: "higher", definition: "mean over rows of cos(x, x̂)" },
-  l0PerRow: {
-    title: "Active features per row",
-    unit: "features",
-    better: "neither",
-    definition: "mean count of z > 0",
-  },
-  deadFraction: { title: "Dead features", unit: "1", better: "lower", definition: "features active in no row" },
-  denseFraction: {
-    title: "Dense features",
-    unit: "1",
-    better: "lower",
-    definition: "features active in > 10 % of rows",
-  },
-  crossEntropyRecovered: {
-    title: "Cross-entropy recovered",
-    unit: "1",
-    better: "higher",
-    definition: "(zeroed − spliced) / (zeroed − clean), mean cross-entropies in nats per token",
-  },
-} as const;
 
 export interface Evaluation {
   /** Rows of the sae's layer; `position` as in ActivationBatch. */
