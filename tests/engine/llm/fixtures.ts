@@ -62,3 +62,9 @@ export function relativeError(
   }
   return { error: difference / scale, worst: `[${worst}]: ${actual[worst]} instead of ${expected[worst]}` };
 }
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}

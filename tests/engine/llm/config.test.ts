@@ -1,0 +1,143 @@
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ModelConfigError, parseDecoderConfig } from "../../../engine/llm/config.ts";
+import { openModel } from "../../../engine/llm/model.ts";
+import { encodeSafetensors, parseSafetensors } from "../../../formats/safetensors.ts";
+import { fixtureFolder } from "./fixtures.ts";
+
+const base = {
+  model_type: "qwen3",
+  hidden_size: 8,
+  intermediate_size: 16,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 6,
+  vocab_size: 32,
+};
+
+describe("config.json", () => {
+  it("transformers 4 and 5 write the same model", () => {
+    const old = parseDecoderConfig({
+      ...base,
+      torch_dtype: "bfloat16",
+      rope_theta: 1e6,
+      rope_scaling: null,
+      sliding_window: null,
+    });
+    const next = parseDecoderConfig({
+      ...base,
+      dtype: "bfloat16",
+      rope_parameters: { rope_type: "default", rope_theta: 1e6 },
+      layer_types: ["full_attention", "full_attention"],
+    });
+    expect(old).toEqual(next);
+    expect(old.ropeTheta).toBe(1e6);
+  });
+
+  it("keys that a file leaves out have the family's own defaults", () => {
+    const { head_dim, num_key_value_heads, ...rest } = base;
+    expect(parseDecoderConfig({ ...rest, num_attention_heads: 64 })).toMatchObject({
+      headDim: 128,
+      kvHeads: 32,
+      ropeTheta: 10000,
+      tiedEmbeddings: false,
+    });
+    expect(parseDecoderConfig({ ...rest, model_type: "llama" })).toMatchObject({
+      headDim: 2,
+      kvHeads: 4,
+      headNorm: false,
+      inputBias: false,
+    });
+    expect(
+      parseDecoderConfig({ ...rest, num_attention_heads: 32, hidden_size: 64, model_type: "qwen2" }),
+    ).toMatchObject({ headDim: 2, inputBias: true, outputBias: false });
+  });
+
+  const refused: [string, object, RegExp][] = [
+    ["another family", { model_type: "gpt2" }, /model_type "gpt2".*qwen3, qwen2, llama/],
+    ["a family named like an object's property", { model_type: "constructor" }, /model_type/],
+    ["rope scaling of transformers 4", { rope_scaling: { type: "yarn", factor: 4 } }, /rope_scaling.*"yarn"/],
+    [
+      "rope scaling of transformers 5",
+      { rope_parameters: { rope_type: "llama3", rope_theta: 1 } },
+      /rope_parameters.*"llama3"/,
+    ],
+    ["a sliding window", { use_sliding_window: true, sliding_window: 128 }, /use_sliding_window/],
+    ["a sliding layer", { layer_types: ["full_attention", "sliding_attention"] }, /layer_types.*"sliding_attention"/],
+    ["another activation", { hidden_act: "gelu" }, /hidden_act "gelu"/],
+    ["quantised weights", { quantization_config: { quant_method: "gptq" } }, /quantization_config/],
+    ["heads that do not divide", { num_attention_heads: 5 }, /num_attention_heads 5/],
+    ["a missing size", { hidden_size: undefined }, /hidden_size is missing/],
+    ["a size that is no integer", { num_hidden_layers: 1.5 }, /num_hidden_layers/],
+    ["an odd head", { head_dim: 5 }, /head_dim 5 is odd/],
+    ["a flag that is not one", { tie_word_embeddings: "yes" }, /tie_word_embeddings/],
+  ];
+  it.each(refused)("%s is refused by name", (_what, change, message) => {
+    expect(() => parseDecoderConfig({ ...base, ...change })).toThrow(ModelConfigError);
+    expect(() => parseDecoderConfig({ ...base, ...change })).toThrow(message);
+  });
+});
+
+describe("a checkpoint folder", () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "model-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  async function copyWith(
+    change: (name: string, shape: readonly number[]) => { name: string; shape: readonly number[] } | null,
+  ): Promise<string> {
+    const copy = await mkdtemp(join(folder, "copy-"));
+    await cp(fixtureFolder("qwen3-tied-f32"), copy, { recursive: true });
+    const file = parseSafetensors(await readFile(join(copy, "model.safetensors")));
+    const tensors = [...file.tensors.values()].flatMap((entry) => {
+      const changed = change(entry.name, entry.shape);
+      return changed ? [{ dtype: entry.dtype, data: file.bytesOf(entry.name), ...changed }] : [];
+    });
+    await writeFile(join(copy, "model.safetensors"), encodeSafetensors(tensors));
+    return copy;
+  }
+
+  it("a missing tensor and a tensor of another shape are named", async () => {
+    const missing = await copyWith((name, shape) =>
+      name === "model.layers.1.mlp.up_proj.weight" ? null : { name, shape },
+    );
+    await expect(openModel(missing)).rejects.toThrow(/"model.layers.1.mlp.up_proj.weight" is missing/);
+    const turned = await copyWith((name, shape) => ({
+      name,
+      shape: name.endsWith("0.mlp.up_proj.weight") ? [...shape].reverse() : shape,
+    }));
+    await expect(openModel(turned)).rejects.toThrow(/is \[48, 64\], config.json says \[64, 48\]/);
+  });
+
+  it("a missing config or tokenizer is named", async () => {
+    const copy = await copyWith((name, shape) => ({ name, shape }));
+    await rm(join(copy, "tokenizer.json"));
+    await expect(openModel(copy)).rejects.toThrow(/tokenizer.json is missing/);
+    await writeFile(join(copy, "config.json"), "{");
+    await expect(openModel(copy)).rejects.toThrow(/config.json is not JSON/);
+    await rm(join(copy, "config.json"));
+    await expect(openModel(copy)).rejects.toThrow(/config.json is missing/);
+  });
+
+  it("a hub cache, whose files are links to blobs elsewhere, opens", async () => {
+    const snapshot = await mkdtemp(join(folder, "snapshot-"));
+    const source = fixtureFolder("qwen3-untied-bf16-sharded");
+    const names = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json"];
+    for (let i = 1; i <= 5; i++) names.push(`model-0000${i}-of-00005.safetensors`);
+    for (const [i, name] of names.entries()) {
+      const blobs = await mkdtemp(join(folder, "blobs-"));
+      await cp(join(source, name), join(blobs, `blob${i}`));
+      await symlink(join(blobs, `blob${i}`), join(snapshot, name));
+    }
+    const [linked, plain] = [await openModel(snapshot, { threads: 1 }), await openModel(source, { threads: 1 })];
+    const input = { sequences: 1, tokens: 3, ids: Int32Array.of(5, 6, 7), logitRows: [2] };
+    expect((await linked.forward(input)).logits).toEqual((await plain.forward(input)).logits);
+    await linked.close();
+    await plain.close();
+  });
+});
