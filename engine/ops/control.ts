@@ -56,7 +56,10 @@ export interface LoopOptions {
   readonly count: number | Value;
   /** Values carried from one round to the next; their dtypes and shapes stay as they are. */
   readonly state: readonly Value[];
-  /** One round. `scan` values of all rounds come out stacked along a new first axis. `condition` false ends the loop. */
+  /**
+   * One round. `scan` values of all rounds come out stacked along a new first axis (of no rounds the runtime knows no
+   * sizes: symbolic ones come out as 0). `condition` false ends the loop.
+   */
   readonly body: (
     iteration: Value,
     state: readonly Value[],

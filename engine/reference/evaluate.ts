@@ -73,14 +73,14 @@ function evaluateLoop(node: Node, inputs: NdArray[], feeds: Readonly<Record<stri
       stacks[place]!.push(array);
     });
   }
-  return [...state, ...stacks.map(stack)];
+  return [...state, ...stacks.map((arrays, place) => stack(arrays, node.outputs[initial.length + place]!, run))];
 }
 
-function stack(arrays: readonly NdArray[]): NdArray {
-  return ndArray(
-    [arrays.length, ...(arrays[0]?.shape ?? [])],
-    arrays.flatMap((array) => Array.from(array.data)),
-  );
+/** All rounds along a new first axis; without rounds nothing, of the declared shape as far as it is known. */
+function stack(arrays: readonly NdArray[], declared: Value, run: Run): NdArray {
+  const known = declared.shape.slice(1).map((dim) => (typeof dim === "number" ? dim : (run.sizes.get(dim) ?? 0)));
+  const numbers = arrays.flatMap((array) => Array.from(array.data));
+  return ndArray([arrays.length, ...(arrays[0]?.shape ?? known)], numbers);
 }
 
 function bodyOf(node: Node, name: string): Graph {

@@ -1,4 +1,16 @@
 // The only file that touches ONNX Runtime.
+//
+// What crosses the border costs, measured with version 1.30 (50 M float32, 2 cores):
+// - Inputs are not copied: the kernels read the typed arrays that were fed (0.03 ms for 200 MB).
+// - A fetched output is copied once, into a fresh array (about 100 ms for 200 MB, mostly first touch of the pages).
+// - `into` makes the kernel write straight into the given array, with no buffer of the runtime's own; the binding still
+//   makes its copy, which is dropped here at once. So keep large state inside a graph over several steps (a loop), fetch
+//   gradients rather than whole optimiser states, and never fetch what nobody reads.
+//
+// What is bit-identical on one CPU: everything between runs with equally many threads. Between thread counts: softmax,
+// reductions, top-k, products with constant weights; products with weights that are fed only if the inner size is at
+// most 128, or there are at least as many rows as columns, or each thread's share of the columns stays above 64 (the
+// kernel picks its blocks along the inner size by that share). `log` is not, at 3 threads.
 
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { type DType, dtypes, type TypedArray } from "../onnx/dtype.ts";
@@ -20,7 +32,10 @@ export interface SessionOptions {
 export interface RunOptions {
   /** Names of the outputs to return; default all. Not fetching an output does not skip its computation. */
   readonly fetch?: readonly string[];
-  /** Outputs to be written into these tensors' own arrays; they are fetched too. */
+  /**
+   * Outputs to be written into these tensors' own arrays, which become the results. Never an array that is also fed,
+   * unless its last reader comes before the writer in every possible order.
+   */
   readonly into?: Readonly<Record<string, Tensor>>;
 }
 
@@ -44,7 +59,8 @@ export async function openSession(model: Uint8Array | Graph, options: SessionOpt
 }
 
 function sessionOptions(options: SessionOptions): InferenceSession.SessionOptions {
-  const session: Record<string, string> = {};
+  // Worker threads spin between operators, which is fast, but must not go on between runs: the cores belong to us then.
+  const session: Record<string, string> = { force_spinning_stop: "1" };
   if (options.externalFolder) session.model_external_initializers_file_folder_path = options.externalFolder;
   if (options.prepack === false) session.disable_prepacking = "1";
   return {
@@ -54,8 +70,8 @@ function sessionOptions(options: SessionOptions): InferenceSession.SessionOption
     interOpNumThreads: 1,
     intraOpNumThreads: options.threads ?? 0,
     graphOptimizationLevel: "all",
-    // Warnings about initializers that the optimiser removed are noise; errors come as exceptions.
-    logSeverityLevel: 3,
+    // Every error comes as an exception; a second copy on stderr helps nobody.
+    logSeverityLevel: 4,
     extra: { session },
   };
 }
@@ -92,8 +108,11 @@ function toOrt(tensor: Tensor, name: string): OrtTensor {
       `${name}: ${tensor.dtype} needs ${dtypes[tensor.dtype].array.name}, got ${tensor.data.constructor.name}`,
     );
   }
-  // Uint16Array is accepted for float16: where Float16Array exists the library makes a view of the same memory.
-  return new OrtTensor(tensor.dtype, tensor.data as Float32Array, tensor.shape as number[]);
+  const result = new OrtTensor(tensor.dtype, tensor.data as Float32Array, tensor.shape as number[]);
+  // Where Float16Array exists the library turns the bits into one, which its native half then takes for an empty array
+  // ("not enough space: expected 4, got 0"). It reads 16-bit integers properly, so it gets to see those.
+  if (tensor.dtype === "float16") Object.defineProperty(result, "data", { value: tensor.data });
+  return result;
 }
 
 function fromOrt(result: OrtTensor): Tensor {
