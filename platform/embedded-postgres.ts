@@ -44,7 +44,7 @@ async function start(dataDir: string, settings: readonly string[], lock: DataLoc
   const cluster = user.clusterFolder(dataDir);
   const password = ownPassword(dataDir);
   const logPath = join(dataDir, "postgres.log");
-  if (!existsSync(cluster)) initialise(programs, cluster, password, user);
+  if (!existsSync(cluster)) initialise(programs, cluster, password, user, settings);
 
   let pid = orphan(cluster);
   let url = pid === null ? "" : urlOf(portOf(cluster), password);
@@ -114,7 +114,13 @@ function canExecute(path: string): boolean {
 }
 
 /** Made into a draft folder and renamed, so that an interrupted first start leaves nothing half-made. */
-function initialise({ initdb }: Programs, cluster: string, password: string, user: ServerUser): void {
+function initialise(
+  { initdb }: Programs,
+  cluster: string,
+  password: string,
+  user: ServerUser,
+  settings: readonly string[],
+): void {
   const draft = `${cluster}.${randomUUID()}`;
   const passwordFile = join(tmpdir(), `qwen-scope-${randomUUID()}`);
   try {
@@ -134,6 +140,7 @@ function initialise({ initdb }: Programs, cluster: string, password: string, use
         "--builtin-locale=C.UTF-8",
         "--locale=C",
         "--no-instructions",
+        ...(settings.includes("fsync=off") ? ["--no-sync"] : []),
       ],
       { ...user.ids, cwd: dirname(draft), env: { PATH: "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" }, encoding: "utf8" },
     );

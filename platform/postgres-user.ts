@@ -1,8 +1,19 @@
 // PostgreSQL refuses to run as root. A root process hands it to another user, who must be able to reach the program
 // and the data: below a private home folder (/root) he cannot, and then both live under /var/lib.
 import { execFileSync } from "node:child_process";
-import { createHash, randomUUID } from "node:crypto";
-import { chownSync, cpSync, existsSync, mkdirSync, renameSync, statSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 export interface ServerUser {
@@ -27,10 +38,15 @@ export function serverUser(): ServerUser {
   return {
     ids,
     clusterFolder(dataDir) {
-      const wanted = join(resolve(dataDir), "postgres");
-      if (canReach(dirname(wanted), ids)) return wanted;
+      const pointer = join(resolve(dataDir), "postgres.cluster");
+      if (existsSync(pointer)) return readFileSync(pointer, "utf8");
+      if (canReach(resolve(dataDir), ids)) return join(resolve(dataDir), "postgres");
       openShelter();
-      return join(shelter, createHash("sha256").update(wanted).digest("hex").slice(0, 16));
+      // A name of its own, not one made from the path: who deletes the data folder and starts again wants an empty one.
+      const cluster = join(shelter, randomUUID());
+      writeFileSync(pointer, cluster);
+      writeFileSync(`${cluster}.home`, pointer);
+      return cluster;
     },
     programFolder(packaged, version) {
       if (canReach(join(packaged, "bin"), ids)) return packaged;
@@ -46,8 +62,17 @@ export function serverUser(): ServerUser {
   };
 }
 
+/** Also removes what belongs to data folders that were deleted. */
 function openShelter(): void {
   mkdirSync(shelter, { recursive: true, mode: 0o755 });
+  for (const name of readdirSync(shelter).filter((file) => file.endsWith(".home"))) {
+    const cluster = join(shelter, name.slice(0, -".home".length));
+    const pointer = readFileSync(join(shelter, name), "utf8");
+    if (existsSync(pointer) && readFileSync(pointer, "utf8") === cluster) continue;
+    // A server that still runs on it notices within a minute that its files are gone, and stops.
+    rmSync(cluster, { recursive: true, force: true });
+    rmSync(join(shelter, name), { force: true });
+  }
 }
 
 /** The user `postgres` when there is one, else one made for it, else `nobody`. */

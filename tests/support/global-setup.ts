@@ -1,5 +1,5 @@
 // One PostgreSQL for the whole run. Its database is migrated once and never used itself: every test file gets a clone.
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -37,6 +37,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
 async function start() {
   const folder = mkdtempSync(join(tmpdir(), "qwen-scope-test-"));
+  // PostgreSQL runs as another user when the tests run as root.
+  chmodSync(folder, 0o755);
   // Nothing here has to survive a power cut.
   const postgres = await startEmbeddedPostgres(folder, ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]);
   const config = parseConfig({ DATABASE_URL: postgres.url, DATA_DIR: folder, LOG_LEVEL: "silent" });
