@@ -2,7 +2,6 @@
 // it reads: serialising writes the list, and a backward walk reads it from the end.
 
 import { type DType, dtypes, type Numbers, type TypedArray, toTypedArray } from "./dtype.ts";
-import { encodeGraphModel } from "./serialize.ts";
 import { type Dim, formatShape, type Shape } from "./shape.ts";
 
 export type { DType, Numbers, TypedArray } from "./dtype.ts";
@@ -55,8 +54,8 @@ interface NodeOptions {
 }
 
 /**
- * Opset 21 is the newest whose every operator used here has a float32 and (for gradient checks) mostly a float64 CPU
- * kernel in ONNX Runtime 1.30 and whose fusions (layer norm, GELU) that runtime's optimiser still recognises.
+ * Opset 21 has every operator used here. ONNX Runtime 1.30 fuses the same forms in 21, 22 and 23 (norms, GELU, SiLU,
+ * transposed products: tests/engine/runtime/fusion.test.ts); the older one is known to more execution providers.
  */
 const defaultOpset = 21;
 
@@ -78,6 +77,7 @@ export class Graph {
   #current: Graph = this;
 
   readonly #values = new Map<string, Value>();
+  readonly #constants = new Map<Value, TypedArray>();
   readonly #producers = new Map<Value, Node>();
   readonly #symbols = new Map<string, { value: Value; axis: number }>();
 
@@ -110,6 +110,7 @@ export class Graph {
     }
     const value = this.#declare(label, dtype, dims);
     this.initializers.push({ value, data: array });
+    this.#constants.set(value, array);
     return value;
   }
 
@@ -219,20 +220,12 @@ export class Graph {
 
   /** The numbers of an inline constant, or undefined for anything else. */
   constantData(value: Value): TypedArray | undefined {
-    const found = value.graph.initializers.find((initializer) => initializer.value === value);
-    return found && "data" in found ? found.data : undefined;
+    return value.graph.#constants.get(value);
   }
 
   /** Some value of this graph, or of one around it, that has the symbolic size on some axis. */
   whereIs(symbol: string): { value: Value; axis: number } | undefined {
     return this.#symbols.get(symbol) ?? this.parent?.whereIs(symbol);
-  }
-
-  /** The whole as the bytes of an ONNX `ModelProto`. */
-  toBytes(): Uint8Array {
-    if (this.parent) throw new TypeError(`graph ${this.name} is a subgraph: serialise ${this.root.name}`);
-    if (this.outputs.length === 0) throw new RangeError(`graph ${this.name} has no outputs`);
-    return encodeGraphModel(this);
   }
 
   #declare(name: string, dtype: DType, shape: Shape): Value {

@@ -8,7 +8,10 @@ import type { Shape } from "./shape.ts";
 /** IR version 10 is the one that goes with opsets 21 and 22. */
 const irVersion = 10;
 
-export function encodeGraphModel(graph: Graph): Uint8Array {
+/** The bytes of an ONNX file with this graph. Throws TypeError for a subgraph, RangeError for a graph without outputs. */
+export function modelBytes(graph: Graph): Uint8Array {
+  if (graph.parent) throw new TypeError(`graph ${graph.name} is a subgraph: serialise ${graph.root.name}`);
+  if (graph.outputs.length === 0) throw new RangeError(`graph ${graph.name} has no outputs`);
   const domains = new Set<string>();
   collectDomains(graph, domains);
   return encodeModel({

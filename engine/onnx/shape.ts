@@ -41,11 +41,7 @@ export function broadcastShapes(a: Shape, b: Shape): Shape {
   });
 }
 
-/** Number of elements, as a size of its own. */
-export function elementCount(shape: Shape): Dim {
-  return productOfDims(shape);
-}
-
+/** The name of a sum of sizes: "P+T", 5, "3+T". */
 export function sumOfDims(dims: readonly Dim[]): Dim {
   const terms = dims.flatMap((dim) => (typeof dim === "number" ? [dim] : splitTop(dim, "+").map(parseDim)));
   const number = terms.reduce<number>((sum, term) => sum + (typeof term === "number" ? term : 0), 0);
@@ -54,6 +50,7 @@ export function sumOfDims(dims: readonly Dim[]): Dim {
   return [...symbols, ...(number === 0 ? [] : [String(number)])].join("+");
 }
 
+/** The name of a product of sizes: "S*T", 12, "4*T". */
 export function productOfDims(dims: readonly Dim[]): Dim {
   const factors = dims.flatMap((dim) => (typeof dim === "number" ? [dim] : splitTop(dim, "*").map(parseDim)));
   const number = factors.reduce<number>((product, factor) => product * (typeof factor === "number" ? factor : 1), 1);

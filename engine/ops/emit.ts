@@ -36,7 +36,6 @@ export function requireDType(opType: string, value: Value, allowed: readonly DTy
 }
 
 export const floats: readonly DType[] = ["float32", "float64", "float16", "bfloat16"];
-export const integers: readonly DType[] = ["int64", "int32", "int8", "uint8"];
 export const indices: readonly DType[] = ["int64", "int32"];
 
 /** An int64 vector constant: axes, sizes, starts. */

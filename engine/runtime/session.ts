@@ -15,6 +15,7 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { type DType, dtypes, type TypedArray } from "../onnx/dtype.ts";
 import { Graph } from "../onnx/graph.ts";
+import { modelBytes } from "../onnx/serialize.ts";
 import type { Tensor } from "./tensor.ts";
 
 export type Device = "cpu" | "cuda" | "webgpu";
@@ -48,7 +49,7 @@ export interface Session {
 }
 
 export async function openSession(model: Uint8Array | Graph, options: SessionOptions = {}): Promise<Session> {
-  const bytes = model instanceof Graph ? model.toBytes() : model;
+  const bytes = model instanceof Graph ? modelBytes(model) : model;
   const ort = await InferenceSession.create(bytes, sessionOptions(options));
   return {
     inputNames: ort.inputNames,
