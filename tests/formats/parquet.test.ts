@@ -1,5 +1,6 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, it } from "vitest";
@@ -33,6 +34,34 @@ describe("Parquet", () => {
       at: "1970-01-01T00:00:00.000Z",
     });
     expect(samples[1]).toMatchObject({ text: "日本の首都は？", level: String(2n ** 60n), score: null });
+  });
+
+  it.each(["snappy", "gzip", "zstd", "brotli", "lz4"])("is read as Arrow writes it with %s", async (codec) => {
+    // Recipe: tests/fixtures/datasets/make.py
+    const path = join(import.meta.dirname, `../fixtures/datasets/arrow-${codec}.parquet`);
+    const samples = await readAll(new Uint8Array(readFileSync(path)), { fileName: "a.parquet" });
+    expect(samples).toHaveLength(12);
+    expect(samples.slice(6, 9)).toEqual([
+      {
+        question: "What is 1 + 1?",
+        text: "What is 1 + 1?",
+        choices: ["2", "3"],
+        meta: { topic: "a", n: 1 },
+        when: "2020-01-01T00:00:00.000Z",
+        level: String(2n ** 60n),
+        score: 1.5,
+        kind: "x",
+        flag: true,
+      },
+      expect.objectContaining({
+        text: "日本の首都は？",
+        meta: { topic: "b", n: null },
+        level: 1,
+        score: null,
+        flag: false,
+      }),
+      expect.objectContaining({ text: "third", choices: null, meta: null, flag: null }),
+    ]);
   });
 
   it("may be gzipped, and is known by its first bytes", async () => {
