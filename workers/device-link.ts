@@ -66,6 +66,8 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
   child.on("error", () => {});
 
   const send = (message: ToDevice) => {
+    // Work that is never even taken up is overdue like a step that does not end.
+    if (message.type === "run_job" || message.type === "run_request") dueAt ??= now() + options.config.stepDeadlineMs;
     if (!gone && child.connected) child.send(message, () => {});
   };
 
