@@ -51,18 +51,30 @@ export function reshape(x: Value, shape: Shape): Value {
   if (typeof before === typeof after && typeof before === "number" && before !== after) {
     throw illegalShape("Reshape", x, `as many elements as ${formatShape(x.shape)}`, shape);
   }
-  // Cheapest first: 0 copies the input's size at that place and −1 is worked out from the rest, so most reshapes with
-  // symbolic sizes need no arithmetic on shapes at run time.
+  return emit(
+    "Reshape",
+    [x, reshapeTarget(x, shape)],
+    { dtype: x.dtype, shape },
+    { allowzero: { int: shape.includes(0) ? 1 : 0 } },
+  );
+}
+
+/**
+ * Cheapest first: 0 copies the input's size at that place, and −1 is worked out from the rest, so most reshapes need no
+ * arithmetic on sizes at run time. Beside a size that may be 0, −1 would be ambiguous and the runtime refuses it.
+ */
+function reshapeTarget(x: Value, shape: Shape): Value {
+  if (shape.includes(0)) return sizes(x.graph, shape);
   const copied = shape.map((dim, i) => (dim === x.shape[i] ? 0 : dim));
-  const symbols = copied.filter((dim) => typeof dim === "string");
-  const target =
-    symbols.length <= 1 && !shape.includes(0)
-      ? int64(
-          x,
-          copied.map((dim) => (typeof dim === "string" ? -1 : dim)),
-        )
-      : sizes(x.graph, shape);
-  return emit("Reshape", [x, target], { dtype: x.dtype, shape }, { allowzero: { int: shape.includes(0) ? 1 : 0 } });
+  const unknown = copied.filter((dim) => typeof dim === "string").length;
+  if (unknown === 0) return int64(x, copied as number[]);
+  const symbols = shape.filter((dim) => typeof dim === "string").length;
+  if (symbols === 1)
+    return int64(
+      x,
+      shape.map((dim) => (typeof dim === "string" ? -1 : dim)),
+    );
+  return sizes(x.graph, shape);
 }
 
 /** Axis i of the result is axis order[i] of x; without an order the axes are reversed. */

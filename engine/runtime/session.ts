@@ -51,11 +51,24 @@ export interface Session {
 export async function openSession(model: Uint8Array | Graph, options: SessionOptions = {}): Promise<Session> {
   const bytes = model instanceof Graph ? modelBytes(model) : model;
   const ort = await InferenceSession.create(bytes, sessionOptions(options));
+  const running = new Set<Promise<unknown>>();
+  let closed = false;
   return {
     inputNames: ort.inputNames,
     outputNames: ort.outputNames,
-    run: (feeds, runOptions) => run(ort, feeds, runOptions ?? {}),
-    close: () => ort.release(),
+    async run(feeds, runOptions = {}) {
+      if (closed) throw new Error("the session is closed");
+      const result = run(ort, feeds, runOptions);
+      running.add(result);
+      return result.finally(() => running.delete(result));
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      // A run starts in a later turn of the event loop: it must not find its session gone.
+      await Promise.allSettled(running);
+      await ort.release();
+    },
   };
 }
 

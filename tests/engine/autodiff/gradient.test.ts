@@ -44,6 +44,20 @@ describe("gradients", () => {
     expect([toNumbers(d0!.data), toNumbers(d1!.data)]).toEqual([[4, 12], [1]]);
   });
 
+  it("reach through a body to what its captured values were made of", async () => {
+    const graph = new Graph("captured");
+    const x = graph.input("x", "float32", [2]);
+    const squares = mul(x, x);
+    const { scan } = loop({
+      count: 2,
+      state: [x],
+      body: (_i, [v]) => ({ state: [v!], scan: gradients(reduceSum(mul(squares, 3)), [x]) }),
+    });
+    graph.output(scan[0]!, "dx");
+    const { dx } = await runOnce(graph, { x: tensor("float32", [1, -2]) });
+    expect(toNumbers(dx!.data)).toEqual([6, -12, 6, -12]);
+  });
+
   it("of gradients are second derivatives", async () => {
     const graph = new Graph("second");
     const x = graph.input("x", "float64", [2]);

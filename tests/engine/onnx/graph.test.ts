@@ -223,6 +223,16 @@ describe("symbolic sizes", () => {
     expect(mul(x, mean).shape).toEqual(["S", "T", 4]);
   });
 
+  it("may be 0 at run time, in a reshape too", async () => {
+    const graph = new Graph("empty");
+    const x = graph.input("x", "float32", ["E", "T", 4]);
+    graph.output(reshape(x, ["E", "4*T"]), "y");
+    const session = await openSession(graph);
+    const { y } = await session.run({ x: { dtype: "float32", shape: [0, 3, 4], data: new Float32Array(0) } });
+    expect(y!.shape).toEqual([0, 12]);
+    await session.close();
+  });
+
   it("of one name at run time must be one size", async () => {
     const graph = new Graph("g");
     graph.output(add(graph.input("a", "float32", ["B"]), graph.input("b", "float32", ["B"])), "y");

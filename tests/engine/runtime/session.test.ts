@@ -94,6 +94,15 @@ describe("a session", () => {
       expect([y!.shape, sum!.data]).toEqual([[0], new Float32Array([0])]);
     }));
 
+  it("finishes what runs before it closes, and refuses to run afterwards", async () => {
+    const session = await openSession(doubler());
+    const result = session.run({ x: tensor("float32", [4]) });
+    await session.close();
+    await session.close();
+    expect((await result).sum!.data).toEqual(new Float32Array([4]));
+    await expect(session.run({ x: tensor("float32", [4]) })).rejects.toThrow("the session is closed");
+  });
+
   it("refuses bfloat16 numbers with the way around", () =>
     withSession(doubler(), async (session) => {
       await expect(session.run({ x: tensor("bfloat16", [1]) })).rejects.toThrow("external initializer");
