@@ -1,6 +1,10 @@
 // Prisma over the JavaScript driver; no native engine.
 import { PrismaPg } from "@prisma/adapter-pg";
-import { PrismaClient } from "../prisma/client/client.ts";
+import { type Prisma, PrismaClient } from "../prisma/client/client.ts";
+
+/** A transaction, or the database itself where one statement is enough. */
+export type Transaction = Prisma.TransactionClient;
+export type Json = Prisma.InputJsonValue;
 
 export function createDatabase(url: string, options: { poolSize: number; process: string }): PrismaClient {
   const adapter = new PrismaPg({

@@ -2,14 +2,14 @@
 // What a worker does to a job is in job-claims.ts.
 import { isTerminal } from "../domain/job.ts";
 import { type Job, type JobCheckpoint, type JobEvent, Prisma, type PrismaClient } from "../prisma/client/client.ts";
+import type { Json, Transaction } from "./database.ts";
 import { followRows, type Notifications, notify } from "./notifications.ts";
 import { batchQueue, type Delivery, type Queue } from "./queue.ts";
 
+export type { Json, Transaction };
 export type JobRow = Job;
 export type JobEventRow = JobEvent;
 export type JobCheckpointRow = JobCheckpoint;
-export type Transaction = Prisma.TransactionClient;
-export type Json = Prisma.InputJsonValue;
 
 /** The type of the event that ends a job; its data is `{state}`. */
 export const JOB_END = "end";

@@ -52,9 +52,9 @@ export function createMetrics() {
       labelNames: ["model"] as const,
       registers,
     }),
-    queueReady: new Gauge({
-      name: "queue_ready_jobs",
-      help: "Deliveries that wait for a worker",
+    queuedJobs: new Gauge({
+      name: "queued_jobs",
+      help: "Jobs that wait for a worker",
       labelNames: ["queue"] as const,
       registers,
     }),

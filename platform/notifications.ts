@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { Prisma } from "../prisma/client/client.ts";
 import { type Connection, openConnection } from "./connection.ts";
-import type { Transaction } from "./jobs.ts";
+import type { Transaction } from "./database.ts";
 
 const channel = "qwen_scope";
 

@@ -2,7 +2,7 @@
 // or renews names the attempt it was given, so that a claim that lapsed settles nothing.
 import { fromPrisma, PgBoss } from "pg-boss";
 import type { Logger } from "pino";
-import type { Transaction } from "./jobs.ts";
+import type { Transaction } from "./database.ts";
 import type { Notifications } from "./notifications.ts";
 import { notify } from "./notifications.ts";
 

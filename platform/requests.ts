@@ -1,7 +1,7 @@
 // Interactive requests: text events in rows, NOTIFY as a pointer, gone after the replay window.
 import { isTerminal } from "../domain/job.ts";
 import type { Prisma, PrismaClient, Request, RequestEvent } from "../prisma/client/client.ts";
-import type { Json, Transaction } from "./jobs.ts";
+import type { Json, Transaction } from "./database.ts";
 import type { Metrics } from "./metrics.ts";
 import { followRows, type Notifications } from "./notifications.ts";
 import { type Delivery, interactiveQueue, type Queue } from "./queue.ts";

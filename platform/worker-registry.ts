@@ -1,6 +1,6 @@
 // Which workers live, what they serve and what they can do: rows they renew every few seconds.
 import type { PrismaClient, Worker } from "../prisma/client/client.ts";
-import type { Json } from "./jobs.ts";
+import type { Json } from "./database.ts";
 
 export type WorkerRow = Worker;
 

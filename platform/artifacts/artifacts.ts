@@ -1,7 +1,7 @@
 // Rows of artifacts: names, types and visibility of contents. A blob lives as long as a row points to it.
 import { newId } from "../../domain/id.ts";
 import type { Artifact, PrismaClient } from "../../prisma/client/client.ts";
-import type { Json, Transaction } from "../jobs.ts";
+import type { Json, Transaction } from "../database.ts";
 import type { ArtifactStore, StoredBlob } from "./store.ts";
 
 export type ArtifactRow = Artifact;
