@@ -40,6 +40,8 @@ export interface GenerationEnd {
   readonly finishReason: "stop" | "length";
   /** Sampled tokens, the stop token included. */
   readonly completionTokens: number;
+  /** Every sampled id in order, also those whose text a stop withheld; all but the last were fed back. */
+  readonly sampledIds: readonly number[];
   /** One per edit of the request. */
   readonly edits: readonly EditReport[];
 }
@@ -76,12 +78,7 @@ export interface Sequence {
  *
  * @throws RangeError, ContextLengthError or CacheTooLargeError
  */
-export function createSequence(
-  model: LanguageModel,
-  request: GenerationRequest,
-  cacheBytes: number,
-  onCancel: () => void,
-): Sequence {
+export function createSequence(model: LanguageModel, request: GenerationRequest, cacheBytes: number): Sequence {
   const { config, tokenizer } = model;
   const prompt = Int32Array.from(request.promptIds);
   if (prompt.length === 0) throw new RangeError("the prompt is empty");
@@ -100,7 +97,7 @@ export function createSequence(
   if (reservedBytes > cacheBytes) {
     throw new CacheTooLargeError(`the request needs ${reservedBytes} bytes of cache; ${cacheBytes} are granted`);
   }
-  const output = createEventQueue(onCancel);
+  const output = createEventQueue();
   const random = createRandom(request.seed).fork("sampling");
   const stream = createTokenStream<GeneratedToken>(tokenizer, request.stop);
   const seen = new Set(prompt);
@@ -151,13 +148,14 @@ function takeToken(model: LanguageModel, request: GenerationRequest, sampler: Sa
 
   function end(last: StreamedPiece<GeneratedToken>, finishReason: "stop" | "length"): true {
     show(last);
-    output.push({ type: "end", finishReason, completionTokens: sampled.length, edits: sampler.tally.report() });
+    const [completionTokens, sampledIds] = [sampled.length, sampled.slice()];
+    output.push({ type: "end", finishReason, completionTokens, sampledIds, edits: sampler.tally.report() });
     output.close();
     return true;
   }
 }
 
-export interface EventQueue {
+interface EventQueue {
   /** The reader has gone. */
   readonly abandoned: boolean;
   push(event: GenerationEvent): void;
@@ -167,7 +165,7 @@ export interface EventQueue {
 }
 
 /** Events of one request in order, for one reader; a reader who leaves the loop abandons the request. */
-export function createEventQueue(onAbandon: () => void): EventQueue {
+function createEventQueue(): EventQueue {
   const ready: GenerationEvent[] = [];
   let done = false;
   let failure: { error: unknown } | null = null;
@@ -190,10 +188,7 @@ export function createEventQueue(onAbandon: () => void): EventQueue {
           });
       }
     } finally {
-      if (!done && !failure) {
-        abandoned = true;
-        onAbandon();
-      }
+      abandoned = !done && !failure;
     }
   }
   return {

@@ -127,7 +127,7 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
 
   return {
     add(request) {
-      const sequence = createSequence(model, request, cacheBytes, () => {});
+      const sequence = createSequence(model, request, cacheBytes);
       waiting.push(sequence);
       loop ??= run().finally(() => {
         loop = null;

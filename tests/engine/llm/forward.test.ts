@@ -1,8 +1,13 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { KeyValueCache } from "../../../engine/llm/cache.ts";
+import { initialParameters, writeCheckpoint } from "../../../engine/llm/checkpoint.ts";
 import { crossEntropyNats } from "../../../engine/llm/cross-entropy.ts";
 import { harvest } from "../../../engine/llm/harvest.ts";
 import { type LanguageModel, openModel } from "../../../engine/llm/model.ts";
+import { checkLogits } from "../../../engine/llm/self-check.ts";
 import { readTensorFloat32 } from "../../../formats/safetensors.ts";
 import {
   collect,
@@ -102,6 +107,12 @@ describe.each(fixtureNames)("%s", (name) => {
     expect(low[0]!.sequence.at(-1)).toBe(1);
   });
 
+  it("the self-check passes: plain float64 loops over the files give the same logits, with cache and without", async () => {
+    const check = await checkLogits(model, fixtureFolder(name), Int32Array.from(reference.prompts[0]!.slice(0, 5)));
+    expect(check).toMatchObject({ tokens: 5, passed: true });
+    expect(check.relativeError).toBeLessThan(1e-5);
+  });
+
   it("cross-entropy is the mean of −log p of the next tokens, and a spliced layer changes it only when the rows change", async () => {
     const sequences = reference.prompts.map((ids) => Int32Array.from(ids));
     const numbers = await referenceNumbers(name);
@@ -130,6 +141,17 @@ describe.each(fixtureNames)("%s", (name) => {
 });
 
 describe("opening a model", () => {
+  it("the self-check fails for a model whose files are another's", async () => {
+    const model = await openModel(fixtureFolder("qwen3-tied-f32"), { threads: 1 });
+    const other = await mkdtemp(join(tmpdir(), "other-"));
+    await writeCheckpoint(other, model.config, initialParameters(model.config, 1), "float32");
+    const check = await checkLogits(model, other, Int32Array.of(5, 6, 7));
+    expect(check.passed).toBe(false);
+    expect(check.relativeError).toBeGreaterThan(0.1);
+    await model.close();
+    await rm(other, { recursive: true });
+  });
+
   it("a model larger than the memory granted is refused with both numbers", async () => {
     await expect(openModel(fixtureFolder("qwen3-tied-f32"), { maxBytes: 1000 })).rejects.toThrow(
       /needs \d+ bytes.*1000 are granted/,
