@@ -3,7 +3,7 @@
 
 import { gradients } from "../autodiff/gradient.ts";
 import { Graph, type Value } from "../onnx/graph.ts";
-import { add, cast, greater, greaterOrEqual, mul, relu, sub, where } from "../ops/elementwise.ts";
+import { add, cast, greaterOrEqual, mul, relu, sub, where } from "../ops/elementwise.ts";
 import { gather, slice } from "../ops/indexing.ts";
 import { gemm, matMul } from "../ops/matmul.ts";
 import { reduceSum, reduceSumSquare } from "../ops/reduce.ts";
@@ -53,7 +53,7 @@ export function topKGraph(sizes: SaeSizes, k: number): Graph {
  * The forward pass of a training step and what of the backward pass is made of the same decoder rows.
  *
  *     error_BD = z_BK · W_dec[features_BK] + b_dec − x
- *     dz_BK    = error_BD · W_dec[features_BK]ᵀ where z > 0, else 0      (∂(½‖error‖²)/∂z)
+ *     dz_BK    = error_BD · W_dec[features_BK]ᵀ      (∂(½‖error‖²)/∂z; meaningful where z > 0, which is where it is read)
  *
  * The K rows of each token are gathered once for both products: at 1024 rows, D 1024, F 16384, K 50 the gather and both
  * products add a fifth to the encoder's time, a dense decoder would add its double.
@@ -75,7 +75,7 @@ export function trainingGraph(sizes: SaeSizes, k: number): Graph {
   graph.output(z_BK, "z");
   graph.output(cast(features_BK, "int32"), "features");
   graph.output(error_BD, "error");
-  graph.output(where(greater(z_BK, 0), along_BK, 0), "dz");
+  graph.output(along_BK, "dz");
   graph.output(reduceSumSquare(error_BD, [1]), "squaredError");
   return graph;
 }

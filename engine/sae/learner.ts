@@ -98,8 +98,10 @@ export function createLearner(config: TrainingConfig, state: LearnerState, works
 
       projectOutRows(gradients.W_dec_FD, weights.W_dec_FD, config.dModel);
       const gradientNorm = globalNorm(listTensors(gradients));
-      // Weights are changed only by finite gradients, so that a bad step cannot spoil what the last checkpoint held.
-      if (!Number.isFinite(gradientNorm)) throw new RangeError(`gradient of step ${step + 1} is not finite`);
+      // Weights are changed only by what is finite, so that a bad batch cannot spoil what thousands of good ones made.
+      if (!Number.isFinite(fvu + aux + gradientNorm)) {
+        throw new RangeError(`step ${step + 1} is not finite: fvu ${fvu}, aux ${aux}, gradient norm ${gradientNorm}`);
+      }
       const learningRate = rateAt(schedule, step);
       const options = { learningRate, gradientScale: Math.min(1, config.clipNorm / gradientNorm) };
       update("W_enc_FD", options);
