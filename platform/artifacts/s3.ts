@@ -1,9 +1,9 @@
 // Artifacts in an S3 bucket: {prefix}blobs/{workspace}/{digest}. Content of unknown digest is spooled to a local draft
-// while it is hashed, then sent under its final key, which S3 makes readable only when it is whole. Bodies go out as
+// while it is hashed, then sent under its final key, which S3 makes readable only when it is whole. Parts go out as
 // buffers: the SDK then sends its checksums as headers, and not as trailers, which many S3-compatible servers cannot read.
 import { randomUUID } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -17,15 +17,18 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
-  PutObjectCommand,
   paginateListObjectsV2,
   S3Client,
   UploadPartCommand,
   UploadPartCopyCommand,
 } from "@aws-sdk/client-s3";
+import { Upload } from "@aws-sdk/lib-storage";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { checkedContent } from "./checked-content.ts";
 import { type ArtifactStore, type BlobInfo, BlobMissing, type UploadPart } from "./store.ts";
+
+/** S3 copies at most this in one request. */
+const copyLimitBytes = 5 * 2 ** 30;
 
 const resendAfterMs = 3_600_000;
 
@@ -38,15 +41,13 @@ export interface S3Settings {
   readonly publicEndpoint?: string | undefined;
   readonly presign: boolean;
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
-  /** Sizes, smaller in tests. S3 wants parts of at least 5 MiB and single copies of at most 5 GiB. */
+  /** At least 5 MiB, as S3 demands; default 16 MiB. */
   readonly partSizeBytes?: number | undefined;
-  readonly copyLimitBytes?: number | undefined;
 }
 
 export function createS3Store(settings: S3Settings): ArtifactStore {
   const { bucket: Bucket, prefix } = settings;
   const partSizeBytes = settings.partSizeBytes ?? 16 * 2 ** 20;
-  const copyLimitBytes = settings.copyLimitBytes ?? 5 * 2 ** 30;
   const connect = (endpoint: string | undefined) =>
     new S3Client({
       region: settings.region,
@@ -83,61 +84,34 @@ export function createS3Store(settings: S3Settings): ArtifactStore {
     }
   }
 
-  /** A multipart upload whose parts `send` makes; nothing stays behind when one fails. */
-  async function multipart(
-    Key: string,
-    parts: number,
-    send: (uploadId: string, part: number) => Promise<string>,
-  ): Promise<void> {
-    const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }));
-    try {
-      const Parts = [];
-      for (let PartNumber = 1; PartNumber <= parts; PartNumber++)
-        Parts.push({ PartNumber, ETag: await send(UploadId as string, PartNumber) });
-      await client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }));
-    } catch (error) {
-      await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => {});
-      throw error;
-    }
+  async function sendFile(Key: string, path: string): Promise<void> {
+    const Body = createReadStream(path, { highWaterMark: 2 ** 20 });
+    // Cuts the file into parts, a few at a time, or sends it as one object when it is no longer than a part.
+    await new Upload({ client, params: { Bucket, Key, Body }, partSize: partSizeBytes, queueSize: 3 }).done();
   }
 
-  async function sendFile(Key: string, path: string, sizeBytes: number): Promise<void> {
-    const file = await open(path);
-    const part = async (start: number) => {
-      const Body = Buffer.alloc(Math.min(partSizeBytes, sizeBytes - start));
-      if (Body.length > 0) await file.read(Body, 0, Body.length, start);
-      return Body;
-    };
-    try {
-      if (sizeBytes <= partSizeBytes) {
-        await client.send(new PutObjectCommand({ Bucket, Key, Body: await part(0) }));
-        return;
-      }
-      await multipart(Key, Math.ceil(sizeBytes / partSizeBytes), async (UploadId, PartNumber) => {
-        const Body = await part((PartNumber - 1) * partSizeBytes);
-        const { ETag } = await client.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body }));
-        return ETag as string;
-      });
-    } finally {
-      await file.close();
-    }
-  }
-
+  /** Objects beyond 5 GiB are copied in ranges. */
   async function copy(from: string, to: string, sizeBytes: number): Promise<void> {
     const CopySource = `${Bucket}/${from}`;
     if (sizeBytes <= copyLimitBytes) {
       await client.send(new CopyObjectCommand({ Bucket, Key: to, CopySource }));
       return;
     }
-    await multipart(to, Math.ceil(sizeBytes / copyLimitBytes), async (UploadId, PartNumber) => {
-      const start = (PartNumber - 1) * copyLimitBytes;
-      const end = Math.min(sizeBytes, start + copyLimitBytes) - 1;
-      const CopySourceRange = `bytes=${start}-${end}`;
-      const { CopyPartResult } = await client.send(
-        new UploadPartCopyCommand({ Bucket, Key: to, UploadId, PartNumber, CopySource, CopySourceRange }),
-      );
-      return CopyPartResult?.ETag as string;
-    });
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key: to }));
+    const where = { Bucket, Key: to, UploadId };
+    try {
+      const Parts = [];
+      for (let start = 0; start < sizeBytes; start += copyLimitBytes) {
+        const PartNumber: number = Parts.length + 1;
+        const CopySourceRange = `bytes=${start}-${Math.min(sizeBytes, start + copyLimitBytes) - 1}`;
+        const command = new UploadPartCopyCommand({ ...where, PartNumber, CopySource, CopySourceRange });
+        Parts.push({ PartNumber, ETag: (await client.send(command)).CopyPartResult?.ETag });
+      }
+      await client.send(new CompleteMultipartUploadCommand({ ...where, MultipartUpload: { Parts } }));
+    } catch (error) {
+      await client.send(new AbortMultipartUploadCommand(where)).catch(() => {});
+      throw error;
+    }
   }
 
   return {
@@ -158,7 +132,7 @@ export function createS3Store(settings: S3Settings): ArtifactStore {
           there.sizeBytes !== blob.sizeBytes ||
           there.modifiedAt.getTime() < Date.now() - resendAfterMs
         )
-          await sendFile(key, draft, blob.sizeBytes);
+          await sendFile(key, draft);
         return blob;
       } finally {
         await rm(folder, { recursive: true, force: true });

@@ -29,8 +29,8 @@ export async function startS3(): Promise<TestS3> {
       endpoint: `http://127.0.0.1:${port}`,
       presign: true,
       credentials: { accessKeyId: "S3RVER", secretAccessKey: "S3RVER" },
-      // Small, so that a few hundred kilobytes are a multipart upload.
-      partSizeBytes: 64 * 1024,
+      // The smallest that S3 allows, so that twelve megabytes are three parts.
+      partSizeBytes: 5 * 2 ** 20,
     },
     async stop() {
       await server.close();
