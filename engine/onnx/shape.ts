@@ -71,7 +71,9 @@ export function derivation(symbol: string): { operator: "+" | "*"; parts: Dim[] 
 
 function parseDim(text: string): Dim {
   if (/^-?\d+$/.test(text)) return Number(text);
-  return text.startsWith("(") && text.endsWith(")") ? text.slice(1, -1) : text;
+  // "(P+T)" is P+T, but "(P+T)*(S+1)" only looks as if it were in parentheses.
+  const whole = splitTop(text, "+").length === 1 && splitTop(text, "*").length === 1;
+  return whole && text.startsWith("(") ? text.slice(1, -1) : text;
 }
 
 function parenthesised(name: string): string {

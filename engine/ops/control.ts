@@ -69,7 +69,10 @@ export interface LoopOptions {
 }
 
 export function loop(options: LoopOptions): { state: Value[]; scan: Value[] } {
-  const graph = (options.state[0] ?? (options.count as Value)).graph.current;
+  const anchor = options.state[0] ?? options.count;
+  if (typeof anchor === "number")
+    throw new RangeError("a loop without state needs its count as a value, to know its graph");
+  const graph = anchor.graph.current;
   const name = graph.nextName("Loop");
   const count = typeof options.count === "number" ? graph.constant(options.count, "int64", []) : options.count;
   requireDType("Loop", count, ["int64"]);

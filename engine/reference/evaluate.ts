@@ -1,8 +1,8 @@
 // Runs a graph with plain float64 loops: the oracle for operators, gradients and whole models, and their documentation.
 // It also holds the builder to its word: every result must have the shape that was worked out while building.
 
-import type { Graph, Node, Value } from "../onnx/graph.ts";
-import { formatShape } from "../onnx/shape.ts";
+import type { Dim, Graph, Node, Value } from "../onnx/graph.ts";
+import { derivation, formatShape } from "../onnx/shape.ts";
 import { type NdArray, ndArray } from "./array.ts";
 import { elementwise } from "./elementwise.ts";
 import type { Kernel } from "./kernel.ts";
@@ -78,7 +78,7 @@ function evaluateLoop(node: Node, inputs: NdArray[], feeds: Readonly<Record<stri
 
 /** All rounds along a new first axis; without rounds nothing, of the declared shape as far as it is known. */
 function stack(arrays: readonly NdArray[], declared: Value, run: Run): NdArray {
-  const known = declared.shape.slice(1).map((dim) => (typeof dim === "number" ? dim : (run.sizes.get(dim) ?? 0)));
+  const known = declared.shape.slice(1).map((dim) => sizeOf(run, dim) ?? 0);
   const numbers = arrays.flatMap((array) => Array.from(array.data));
   return ndArray([arrays.length, ...(arrays[0]?.shape ?? known)], numbers);
 }
@@ -101,14 +101,25 @@ function load(run: Run, value: Value): NdArray {
   return array;
 }
 
+/** What a symbolic size has turned out to be; "P+T" and the like follow from their parts. */
+function sizeOf(run: Run, dim: Dim): number | undefined {
+  if (typeof dim === "number") return dim;
+  if (run.sizes.has(dim)) return run.sizes.get(dim);
+  const derived = derivation(dim);
+  const parts = derived?.parts.map((part) => sizeOf(run, part));
+  if (!derived || !parts || parts.includes(undefined)) return undefined;
+  return (parts as number[]).reduce((a, b) => (derived.operator === "+" ? a + b : a * b));
+}
+
 function store(run: Run, value: Value, array: NdArray): void {
   const agrees =
     value.shape.length === array.shape.length &&
     value.shape.every((dim, i) => {
       const size = array.shape[i]!;
       if (typeof dim === "number") return dim === size;
-      if (!run.sizes.has(dim)) run.sizes.set(dim, size);
-      return run.sizes.get(dim) === size;
+      const known = sizeOf(run, dim);
+      if (known === undefined) run.sizes.set(dim, size);
+      return known === undefined || known === size;
     });
   if (!agrees) {
     const sizes = [...run.sizes].map(([symbol, size]) => `${symbol} = ${size}`).join(", ");
