@@ -49,7 +49,7 @@ export async function startEmbedded(
     app = await buildApp({ platform });
     // Settled, not all: one that fails must not leave the other running unseen.
     const started = await Promise.allSettled(
-      (["interactive", "batch"] as const).map((kind) => createWorker(platform, { class: kind })),
+      (["interactive", "batch"] as const).map((kind) => createWorker(platform, { class: kind, neighbours: 2 })),
     );
     for (const result of started) if (result.status === "fulfilled") workers.push(result.value);
     for (const result of started) if (result.status === "rejected") throw result.reason;

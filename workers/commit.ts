@@ -1,5 +1,5 @@
 /** The end of a job in the database: its artifacts, models and saes appear with its last state, or not at all. */
-import { fieldProblem, Problem, type ProblemDetails, toProblemDetails } from "../domain/problem.ts";
+import { fieldProblem, isProblem, Problem, type ProblemDetails, toProblemDetails } from "../domain/problem.ts";
 import type { JobClaim, JobOutcome, Json, Transaction } from "../platform/jobs.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { JobOutput } from "./protocol.ts";
@@ -14,11 +14,18 @@ export async function finishJob(
   try {
     await commit(platform, claim, state, output, error);
   } catch (thrown) {
-    // Two jobs may have promised the same name; the first commit has it, and the second leaves nothing.
-    if (!isUniqueViolation(thrown)) throw thrown;
-    const problem = fieldProblem("NAME_TAKEN", "/name", "another job finished first and took this name");
+    const problem = refusalOf(thrown);
+    if (!problem) throw thrown;
     await commit(platform, claim, "failed", null, toProblemDetails(problem));
   }
+}
+
+/** What the database's own laws refused: the job ends with it and leaves nothing. */
+function refusalOf(thrown: unknown): Problem | null {
+  if (isProblem(thrown)) return thrown;
+  // Two jobs may have promised the same name; the first commit has it.
+  if (!isUniqueViolation(thrown)) return null;
+  return fieldProblem("NAME_TAKEN", "/name", "another job finished first and took this name");
 }
 
 async function commit(
@@ -35,7 +42,7 @@ async function commit(
   }
   await platform.claims.finish(claim, {
     state,
-    result: state === "succeeded" || output?.saes?.length ? (output?.result as Json | undefined) : undefined,
+    result: state === "succeeded" ? (output?.result as Json | undefined) : undefined,
     error: (error ?? undefined) as Json | undefined,
     metrics: output?.metrics as Json | undefined,
     artifacts: output?.artifacts?.map(({ name, id }) => ({ name, artifactId: id })),

@@ -7,6 +7,7 @@ import { fieldProblem, Problem } from "../domain/problem.ts";
 import type { CompletionInput, RequestEvent, ResolvedEdit, Sequence, TokenLogprobEvent } from "../domain/request.ts";
 import type { SteeringReport } from "../domain/steering.ts";
 import { ChatTemplateError } from "../engine/llm/chat-template.ts";
+import { CacheTooLargeError, type GenerationEvent } from "../engine/llm/generation.ts";
 import type { GeneratedToken, GenerationEnd, Generator } from "../engine/llm/generator.ts";
 import type { Tokenizer } from "../engine/llm/tokenizer.ts";
 import { fingerprintOf } from "./fingerprint.ts";
@@ -35,9 +36,19 @@ export async function complete(parts: CompletionParts): Promise<void> {
     const maxTokens = roomFor(prompt, input, parts.row.context);
     return { sequence, prompt, maxTokens, ...editsOf(sequence, prompt, maxTokens, parts) };
   });
-  // From here on the answer has begun: whatever could be refused has been.
-  emit({ type: "started", data: { prompt_tokens: prompts.map((ids) => ids.length), runtime: model.runtime } });
-  await Promise.all(planned.map((plan) => generate(plan, parts)));
+  // One that is refused, or fails later, takes the others of its request out of the batch.
+  const together = new AbortController();
+  const signal = AbortSignal.any([parts.signal, together.signal]);
+  try {
+    const streams = planned.map((plan) => join(plan, parts, signal));
+    // From here on the answer has begun: whatever could be refused has been.
+    emit({ type: "started", data: { prompt_tokens: prompts.map((ids) => ids.length), runtime: model.runtime } });
+    await Promise.all(planned.map((plan, index) => generate(plan, streams[index]!, parts)));
+  } catch (error) {
+    together.abort();
+    if (error instanceof CacheTooLargeError) throw new Problem("MEMORY_INSUFFICIENT", error.message);
+    throw error;
+  }
 }
 
 function promptIds(input: CompletionInput, model: WorkerModel): Int32Array[] {
@@ -118,10 +129,8 @@ interface Plan extends Edits {
   readonly maxTokens: number;
 }
 
-async function generate(plan: Plan, parts: CompletionParts): Promise<void> {
-  const { input, generator, signal, emit, model } = parts;
-  const { choice, seed } = plan.sequence;
-  const stream = generator.add({
+function join(plan: Plan, { input, generator }: CompletionParts, signal: AbortSignal): AsyncIterable<GenerationEvent> {
+  return generator.add({
     promptIds: plan.prompt,
     maxTokens: plan.maxTokens,
     temperature: input.temperature,
@@ -129,11 +138,16 @@ async function generate(plan: Plan, parts: CompletionParts): Promise<void> {
     topK: input.top_k,
     repetitionPenalty: input.repetition_penalty,
     stop: input.stop,
-    seed,
+    seed: plan.sequence.seed,
     logprobs: input.logprobs,
     edits: plan.edits,
     signal,
   });
+}
+
+async function generate(plan: Plan, stream: AsyncIterable<GenerationEvent>, parts: CompletionParts): Promise<void> {
+  const { input, signal, emit, model } = parts;
+  const { choice } = plan.sequence;
   const generated: number[] = [];
   for await (const event of stream) {
     if (event.type === "end") return await end(plan, event, generated, parts);

@@ -3,7 +3,6 @@
  * whose message goes to the log and never to a client.
  */
 import { fromProblemDetails, isProblem, Problem, type ProblemDetails, toProblemDetails } from "../domain/problem.ts";
-import { StaleEpoch } from "../platform/jobs.ts";
 import type { Failure } from "./protocol.ts";
 
 export function describeFailure(error: unknown): Failure {
@@ -26,8 +25,4 @@ export function reviveFailure(failure: Failure): Error {
 /** What a client may read about a failure. */
 export function problemOf(failure: Failure): ProblemDetails {
   return failure.kind === "problem" ? failure.problem : toProblemDetails(new Problem("INTERNAL_ERROR"));
-}
-
-export function isStaleEpoch(error: unknown): boolean {
-  return error instanceof Error && error.name === StaleEpoch.name;
 }

@@ -2,14 +2,14 @@
  * The files of a model before anything is computed with them: which they are, whether they fit each other, and
  * their digest. Everything wrong with them is told by name here, as a problem of the request.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fieldProblem, type Problem } from "../domain/problem.ts";
+import { fieldProblem, isProblem, Problem } from "../domain/problem.ts";
 import { type DecoderConfig, ModelConfigError, parseDecoderConfig } from "../engine/llm/config.ts";
 import { parameterSpecs } from "../engine/llm/parameters.ts";
-import { SafetensorsError } from "../formats/safetensors.ts";
 import { openSafetensorsSet, type SafetensorsSet } from "../formats/safetensors-index.ts";
 import { type HashedFile, hashFile } from "./files.ts";
+import type { BlobFile } from "./jobs/handler.ts";
 
 const required = ["config.json", "tokenizer.json"] as const;
 const optional = [
@@ -65,14 +65,8 @@ async function readWeights(folder: string, present: ReadonlySet<string>): Promis
   try {
     return await openSafetensorsSet(folder);
   } catch (error) {
-    if (error instanceof SafetensorsError) throw weightsProblem(error, folder);
-    throw error;
+    throw openingProblem(error, folder);
   }
-}
-
-/** Paths of this machine stay out of what a client reads. */
-export function weightsProblem(error: Error, folder: string): Problem {
-  return fieldProblem("WEIGHTS_INVALID", "/source", error.message.replaceAll(`${folder}/`, ""));
 }
 
 function checkTensors(config: DecoderConfig, weights: SafetensorsSet): void {
@@ -85,16 +79,52 @@ function checkTensors(config: DecoderConfig, weights: SafetensorsSet): void {
   }
 }
 
-/** sha256 of each file, with `step` called after each so that a cancel is seen between shards. */
+/** sha256 of each file; `step` hears of the bytes after each and may let a cancel in. */
 export async function hashFiles(
   folder: string,
   names: readonly string[],
-  step: () => Promise<void>,
+  step: (doneBytes: number, totalBytes: number) => Promise<void>,
 ): Promise<HashedFile[]> {
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
   const hashed: HashedFile[] = [];
+  let done = 0;
   for (const name of names) {
-    hashed.push(await hashFile(folder, name));
-    await step();
+    const file = await hashFile(folder, name);
+    hashed.push(file);
+    done += file.sizeBytes;
+    await step(done, total);
   }
   return hashed;
+}
+
+/** Refuses a folder whose files are not those that were imported, as far as their sizes tell. */
+export async function expectUnchanged(folder: string, files: readonly BlobFile[]): Promise<void> {
+  for (const { path, sizeBytes } of files) {
+    const found = await stat(join(folder, path)).catch(() => null);
+    if (found?.size === sizeBytes) continue;
+    const what = found ? `has ${found.size} bytes, it had ${sizeBytes}` : "is gone";
+    throw new Problem(
+      "FILE_NOT_FOUND",
+      `${path} of the model's directory ${what} when the model was imported; import it again`,
+    );
+  }
+}
+
+/** Names by which the engine refuses files it has read; anything else is a bug. */
+const refusals: Readonly<Record<string, "MODEL_UNSUPPORTED" | "WEIGHTS_INVALID">> = {
+  ModelConfigError: "MODEL_UNSUPPORTED",
+  TokenizerError: "MODEL_UNSUPPORTED",
+  ChatTemplateError: "MODEL_UNSUPPORTED",
+  SafetensorsError: "WEIGHTS_INVALID",
+};
+
+/** What the engine threw while it opened the folder, as a problem where it is one. */
+export function openingProblem(error: unknown, folder: string): unknown {
+  if (isProblem(error) || !(error instanceof Error)) return error;
+  if (error.name === "ModelTooLargeError") return new Problem("MEMORY_INSUFFICIENT", error.message, { cause: error });
+  const code = refusals[error.name];
+  if (!code) return error;
+  const detail = error.message.replaceAll(join(folder, "/"), "").replaceAll(folder, "the directory");
+  return new Problem(code, detail, { errors: [{ pointer: "/source", detail }], cause: error });
 }

@@ -1,12 +1,12 @@
 /** Models and saes of the database, open in this process. Everything that computes gets them here, on a lease. */
-import { Problem } from "../domain/problem.ts";
-import { type LanguageModel, ModelTooLargeError, openModel } from "../engine/llm/model.ts";
+import { type LanguageModel, openModel } from "../engine/llm/model.ts";
 import { readSaelens } from "../engine/sae/layouts/saelens.ts";
 import { type OpenedSae, openSae } from "../engine/sae/open-sae.ts";
 import { bytesOf } from "./bytes.ts";
 import { type FeatureStatistics, parseStatistics, statisticsFile } from "./feature-statistics.ts";
 import { folderOf, layOut } from "./files.ts";
 import type { HandlerSettings, JobContext, ModelRow, SaeRow } from "./jobs/handler.ts";
+import { expectUnchanged, openingProblem } from "./model-files.ts";
 import type { Lease, Resident } from "./residency.ts";
 import { runtimeName } from "./runtime-name.ts";
 import { saeBytes } from "./sae-files.ts";
@@ -27,16 +27,17 @@ export interface WorkerSae extends Resident {
 type Opener = Pick<JobContext, "residency" | "blobs"> & { readonly settings: HandlerSettings };
 
 export async function useModel({ residency, blobs, settings }: Opener, row: ModelRow): Promise<Lease<WorkerModel>> {
-  return await residency.use(`model ${row.digest}`, row.sizeBytes, async () =>
-    openWorkerModel(await folderOf(row.source, blobs, settings.cacheFolder), settings),
-  );
+  return await residency.use(`model ${row.digest}`, row.sizeBytes, async () => {
+    const folder = await folderOf(row.source, blobs, settings.cacheFolder);
+    await expectUnchanged(folder, row.source.files);
+    return await openWorkerModel(folder, settings);
+  });
 }
 
 export async function openWorkerModel(folder: string, settings: HandlerSettings): Promise<WorkerModel> {
   const { device, threads, memoryBytes } = settings;
   const language = await openModel(folder, { device, threads, maxBytes: memoryBytes }).catch((error) => {
-    if (error instanceof ModelTooLargeError) throw new Problem("MEMORY_INSUFFICIENT", error.message);
-    throw error;
+    throw openingProblem(error, folder);
   });
   return {
     language,

@@ -31,9 +31,12 @@ async function readModel(db: Database, workspaceId: string, id: string): Promise
 }
 
 function filesAt(path: string | null, files: unknown): FilesAt {
-  if (path !== null) return { type: "directory", path };
-  const listed = files as { path: string; digest: string; size_bytes: number }[];
-  return { type: "blobs", files: listed.map((file) => ({ ...file, sizeBytes: Number(file.size_bytes) })) };
+  const listed = (files as { path: string; digest: string; size_bytes: number }[]).map((file) => ({
+    path: file.path,
+    digest: file.digest,
+    sizeBytes: file.size_bytes,
+  }));
+  return path === null ? { type: "blobs", files: listed } : { type: "directory", path, files: listed };
 }
 
 async function readSae(db: Database, workspaceId: string, id: string): Promise<SaeRow> {

@@ -159,6 +159,7 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
     ended: writeUntilEnd(),
     stop,
     write(events) {
+      countTokens(platform, claim, events);
       waiting.push(...events);
       news.resolve();
     },
@@ -176,13 +177,21 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
     },
     lose() {
       finish(async () => {
-        if (!wrote && claim.delivery.attempt < MAX_ATTEMPTS) return await platform.requests.giveBack(claim);
+        // Every admission takes the next epoch.
+        if (!wrote && claim.epoch < MAX_ATTEMPTS) return await platform.requests.giveBack(claim);
         // Part of the text may have been read already: a replay could say something else.
         const error = toProblemDetails(new Problem("WORKER_LOST")) as unknown as Json;
         await platform.requests.finish(claim, { state: "failed", error });
       });
     },
   };
+}
+
+function countTokens(platform: Platform, claim: RequestClaim, events: readonly RequestEvent[]): void {
+  for (const event of events) {
+    if (event.type !== "choice_ended") continue;
+    platform.metrics.tokensGenerated.inc({ model: claim.request.model_id }, event.data.completion_tokens);
+  }
 }
 
 /** Neighbouring pieces of one choice's text become one event: a client reads them as one anyway. */

@@ -32,13 +32,14 @@ export interface Worker {
 
 export interface WorkerOptions {
   readonly class: "interactive" | "batch";
-  /** Share of the machine when several workers live on it. */
-  readonly threads?: number;
+  /** Workers of this deployment on this machine, which share its memory. Default 1. */
+  readonly neighbours?: number;
 }
 
 export async function createWorker(platform: Platform, options: WorkerOptions): Promise<Worker> {
   const config = deviceConfig(platform, options);
   const served = options.class === "batch" ? await startBatch(platform, config) : await startServing(platform, config);
+  const memory = memoryBytes(platform, options);
   await platform.workers.register({
     id: config.workerId,
     class: config.class,
@@ -47,7 +48,7 @@ export async function createWorker(platform: Platform, options: WorkerOptions): 
     pid: process.pid,
     version: VERSION,
     queues: served.queues(),
-    capability: { ...served.capability, memory_bytes: memoryBytes(platform), kinds: [...served.capability.kinds] },
+    capability: { ...served.capability, memory_bytes: memory, kinds: [...served.capability.kinds] },
   });
   let stopping = false;
   const beat = () =>
@@ -130,8 +131,8 @@ async function servedModels(platform: Platform): Promise<string[]> {
   return (await platform.db.model.findMany({ where, select: { id: true } })).map((row) => row.id);
 }
 
-function memoryBytes(platform: Platform): number {
-  return platform.config.WORKER_MEMORY_BYTES || totalmem();
+function memoryBytes(platform: Platform, { neighbours = 1 }: WorkerOptions): number {
+  return platform.config.WORKER_MEMORY_BYTES || Math.floor(totalmem() / neighbours);
 }
 
 function deviceConfig(platform: Platform, options: WorkerOptions): DeviceConfig {
@@ -139,9 +140,9 @@ function deviceConfig(platform: Platform, options: WorkerOptions): DeviceConfig 
   return {
     workerId: newId("worker"),
     class: options.class,
-    threads: options.threads ?? (config.THREADS || availableParallelism()),
+    threads: config.THREADS || availableParallelism(),
     // The rest is for what a run allocates and for everybody else on the machine.
-    residentBytes: Math.floor(memoryBytes(platform) / 2),
+    residentBytes: Math.floor(memoryBytes(platform, options) / 2),
     maxBatch: MAX_BATCH,
     stepDeadlineMs: config.STEP_DEADLINE_SECONDS * 1000,
     cacheFolder: resolve(config.DATA_DIR, "cache"),

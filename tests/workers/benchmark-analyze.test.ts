@@ -55,7 +55,7 @@ beforeAll(async () => {
   model = {
     id: "model_a",
     name: "tiny",
-    source: { type: "directory", path: MODEL },
+    source: { type: "directory", path: MODEL, files: [] },
     digest: "tiny",
     sizeBytes: 1e6,
     layers,

@@ -101,7 +101,7 @@ export interface SaeRow {
 }
 
 export type FilesAt =
-  | { readonly type: "directory"; readonly path: string }
+  | { readonly type: "directory"; readonly path: string; readonly files: readonly BlobFile[] }
   | { readonly type: "blobs"; readonly files: readonly BlobFile[] };
 
 export interface BlobFile {

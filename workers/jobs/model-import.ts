@@ -2,16 +2,15 @@
  * model.import: checks a model's files against each other, takes their digest, runs the model on the calibration text,
  * and describes the row. A directory stays where it is; artifacts are laid out in the worker's cache when needed.
  */
-import { join } from "node:path";
 import { newId } from "../../domain/id.ts";
 import type { CreateModel } from "../../domain/model.ts";
-import { fieldProblem, isProblem, Problem } from "../../domain/problem.ts";
+import { fieldProblem } from "../../domain/problem.ts";
 import { crossEntropyNats } from "../../engine/llm/cross-entropy.ts";
 import { harvest } from "../../engine/llm/harvest.ts";
 import { createNormCollector } from "../calibration.ts";
 import { calibrationText } from "../calibration-text.ts";
 import { listDigest } from "../files.ts";
-import { hashFiles, readModelFiles, weightsProblem } from "../model-files.ts";
+import { hashFiles, readModelFiles } from "../model-files.ts";
 import { openWorkerModel, type WorkerModel } from "../open-models.ts";
 import { folderOfSource } from "../sources.ts";
 import type { JobContext, JobHandler } from "./handler.ts";
@@ -27,7 +26,10 @@ export const modelImport: JobHandler<CreateModel> = async (input, context) => {
   }
   const source = await folderOfSource(input.source, context);
   const files = await readModelFiles(source.folder);
-  const hashed = await hashFiles(source.folder, files.names, () => context.step());
+  const hashed = await hashFiles(source.folder, files.names, (done, total) => {
+    context.progress({ done, total, unit: "bytes", rate: null, eta_s: null });
+    return context.step();
+  });
   const measured = await measure(source.folder, context);
 
   const artifactIds = new Map(source.artifacts.map((file) => [file.path, file.artifactId]));
@@ -68,9 +70,7 @@ interface Measured {
 
 async function measure(folder: string, context: JobContext): Promise<Measured> {
   await context.step(OPEN_DEADLINE_MS);
-  const model = await openWorkerModel(folder, context.settings).catch((error) => {
-    throw openingProblem(error, folder);
-  });
+  const model = await openWorkerModel(folder, context.settings);
   try {
     const sequences = calibrationSequences(model);
     const residualNorms = await measureNorms(model, sequences, context);
@@ -116,21 +116,4 @@ async function measureNorms(
     await context.step();
   }
   return collectors.map((collector) => collector.median());
-}
-
-/** Names by which the engine refuses files it has read; anything else is a bug. */
-const refusals: Readonly<Record<string, "MODEL_UNSUPPORTED" | "WEIGHTS_INVALID">> = {
-  ModelConfigError: "MODEL_UNSUPPORTED",
-  TokenizerError: "MODEL_UNSUPPORTED",
-  ChatTemplateError: "MODEL_UNSUPPORTED",
-  SafetensorsError: "WEIGHTS_INVALID",
-};
-
-function openingProblem(error: unknown, folder: string): unknown {
-  if (isProblem(error) || !(error instanceof Error)) return error;
-  const code = refusals[error.name];
-  if (code === "WEIGHTS_INVALID") return weightsProblem(error, folder);
-  if (!code) return error;
-  const detail = error.message.replaceAll(join(folder, "/"), "").replaceAll(folder, "the directory");
-  return new Problem(code, detail, { errors: [{ pointer: "/source", detail }], cause: error });
 }

@@ -24,6 +24,8 @@ import { trainingOptions } from "./training-options.ts";
 /** Tokens that go through the model together. Part of what a run depends on: the place moves by whole groups. */
 const GROUP_TOKENS = 4096;
 const CHECKPOINT_EVERY_MS = 30_000;
+/** A large checkpoint is made rarely: at most a twentieth of the time goes into it. */
+const CHECKPOINT_SHARE = 20;
 const METRICS_EVERY_MS = 1_000;
 
 export const saeTrain: JobHandler<SaeTrainSettings> = async (settings, context) => {
@@ -131,8 +133,10 @@ async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
     if (trainer.done) return await saveCheckpoint(run);
     const due = every === undefined ? performance.now() >= checkpointAt : stepOf(trainer) >= checkpointStep;
     if (!due) continue;
+    const begun = performance.now();
     await saveCheckpoint(run);
-    checkpointAt = performance.now() + CHECKPOINT_EVERY_MS;
+    const tookMs = performance.now() - begun;
+    checkpointAt = performance.now() + Math.max(CHECKPOINT_EVERY_MS, CHECKPOINT_SHARE * tookMs);
     checkpointStep = stepOf(trainer) + (every ?? 0);
   }
   if (!trainer.done) {
