@@ -1,9 +1,11 @@
 /** `npm run bench -- NAME`: runs one benchmark and prints one JSON object as its last line. */
 import { benchMatrix } from "./matrix.ts";
+import { benchSaeStep } from "./sae-step.ts";
 
 /** By name. A new benchmark is a file of its own and one line here. */
-const benches: Readonly<Record<string, () => unknown>> = {
+const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = {
   matrix: benchMatrix,
+  "sae-step": benchSaeStep,
 };
 
 const name = process.argv[2] ?? "";
@@ -12,5 +14,5 @@ if (bench === undefined) {
   console.error(`npm run bench -- NAME, where NAME is one of: ${Object.keys(benches).join(", ")}`);
   process.exitCode = 2;
 } else {
-  console.log(JSON.stringify(await bench()));
+  console.log(JSON.stringify(await bench(process.argv.slice(3))));
 }

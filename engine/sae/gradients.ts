@@ -1,6 +1,6 @@
 // Loss and gradients of one batch: dense products by ONNX Runtime in micro-batches, sparse sums by loops over the batch.
 
-import { openSession, type Session } from "../runtime/session.ts";
+import { openSession, type Session, type SessionOptions } from "../runtime/session.ts";
 import { type Tensor, tensor } from "../runtime/tensor.ts";
 import { auxGraph, trainingGraph } from "./graphs.ts";
 import { sortByFeature, sumByFeature, sumRowsByFeature } from "./sparse-gradient.ts";
@@ -12,6 +12,9 @@ export interface SaeTensors {
   readonly W_dec_FD: Float32Array;
   readonly b_dec_D: Float32Array;
 }
+
+/** Where the graphs run, and on how many threads (0: one per core). On the CPU threads change the speed, never the result. */
+export type RunsOn = Pick<SessionOptions, "device" | "threads">;
 
 export interface BatchShape {
   readonly dModel: number;
@@ -61,10 +64,10 @@ export function listTensors(tensors: SaeTensors): Float32Array[] {
   return [tensors.W_enc_FD, tensors.b_enc_F, tensors.W_dec_FD, tensors.b_dec_D];
 }
 
-export async function openGradients(shape: BatchShape, threads: number): Promise<GradientWorkspace> {
+export async function openGradients(shape: BatchShape, runsOn: RunsOn): Promise<GradientWorkspace> {
   const { dModel, width, k, batchRows, microBatchRows: rows } = shape;
-  const forward = await openSession(trainingGraph(shape, k), { threads });
-  const aux = createAux(shape, threads);
+  const forward = await openSession(trainingGraph(shape, k), runsOn);
+  const aux = createAux(shape, runsOn);
 
   const gradients = zeroTensors(dModel, width);
   const error_BD = new Float32Array(batchRows * dModel);
@@ -169,7 +172,7 @@ function sumRows(out_D: Float32Array, rows_BD: Float32Array, scale: number): voi
 /** Dead rows are padded to a multiple of this: products with a single row may depend on the number of threads. */
 const deadRowsMultiple = 16;
 
-function createAux({ dModel, microBatchRows, auxK }: BatchShape, threads: number) {
+function createAux({ dModel, microBatchRows, auxK }: BatchShape, runsOn: RunsOn) {
   // Opened when the first feature dies: many runs never need them.
   let all: Session | undefined;
   let largest: Session | undefined;
@@ -191,8 +194,8 @@ function createAux({ dModel, microBatchRows, auxK }: BatchShape, threads: number
       const b_enc_N = new Float32Array(n).fill(-1);
       for (let i = 0; i < dead.length; i++) b_enc_N[i] = weights.b_enc_F[dead[i]!]!;
 
-      if (dead.length > auxK) largest ??= await openSession(auxGraph(dModel, auxK), { threads });
-      else all ??= await openSession(auxGraph(dModel, null), { threads });
+      if (dead.length > auxK) largest ??= await openSession(auxGraph(dModel, auxK), runsOn);
+      else all ??= await openSession(auxGraph(dModel, null), runsOn);
       const session = dead.length > auxK ? largest! : all!;
 
       let loss = 0;

@@ -3,7 +3,7 @@
 import { openSession } from "../runtime/session.ts";
 import { tensor } from "../runtime/tensor.ts";
 import { checkSae, expectFinite, type SparseAutoencoder } from "./architecture.ts";
-import { expectFinitePreActivations } from "./gradients.ts";
+import { expectFinitePreActivations, type RunsOn } from "./gradients.ts";
 import { preActivationGraph, topKGraph } from "./graphs.ts";
 
 /**
@@ -40,19 +40,17 @@ export interface OpenedSae {
   close(): Promise<void>;
 }
 
-interface OpenOptions {
-  /** Threads of ONNX Runtime; 0: one per core. Changes the speed, never the result. */
-  readonly threads?: number;
+interface OpenOptions extends RunsOn {
   /** Rows per run of the graph: bounds the memory for pre-activations, rows × width × 4 bytes. */
   readonly microBatchRows?: number;
 }
 
 export async function openSae(sae: SparseAutoencoder, options: OpenOptions = {}): Promise<OpenedSae> {
-  const { threads = 0, microBatchRows = 512 } = options;
+  const { microBatchRows = 512, ...runsOn } = options;
   checkSae(sae);
   const { dModel, width, rule } = sae;
   const graph = rule.kind === "topk" ? topKGraph(sae, rule.k) : preActivationGraph(sae);
-  const session = await openSession(graph, { threads });
+  const session = await openSession(graph, runsOn);
   const weights = {
     W_enc: tensor("float32", sae.W_enc_FD, [width, dModel]),
     b_enc: tensor("float32", sae.b_enc_F),

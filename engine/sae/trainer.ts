@@ -5,7 +5,7 @@ import type { ActivationBatch } from "../runtime/activations.ts";
 import { createRandom } from "../runtime/random.ts";
 import type { SparseAutoencoder } from "./architecture.ts";
 import { resolveConfig, stepsOf, type TrainingConfig, type TrainingOptions } from "./config.ts";
-import { copyTensors, type GradientWorkspace, openGradients } from "./gradients.ts";
+import { copyTensors, type GradientWorkspace, openGradients, type RunsOn } from "./gradients.ts";
 import {
   createLearner,
   initialState,
@@ -54,15 +54,14 @@ export interface Trainer {
   close(): Promise<void>;
 }
 
-export interface TrainerOptions {
+export interface TrainerOptions extends RunsOn {
   readonly saes: readonly TrainingOptions[];
-  /** Threads of ONNX Runtime; 0: one per core. Changes the speed, never the result. */
-  readonly threads?: number;
 }
 
 /** Starts, or goes on from a snapshot made under the same options. Throws RangeError naming the knob that differs. */
 export async function createTrainer(options: TrainerOptions, state?: TrainerState): Promise<Trainer> {
-  const configs = options.saes.map(resolveConfig);
+  const { saes, ...runsOn } = options;
+  const configs = saes.map(resolveConfig);
   if (configs.length === 0) throw new RangeError("there is no sae to train");
   if (state) expectSameConfigs(configs, state);
 
@@ -73,7 +72,7 @@ export async function createTrainer(options: TrainerOptions, state?: TrainerStat
     const { dModel, width, k, batchRows, microBatchRows, auxK } = config;
     const shape = { dModel, width, k, batchRows, microBatchRows, auxK };
     const key = JSON.stringify(shape);
-    const workspace = workspaces.get(key) ?? (await openGradients(shape, options.threads ?? 0));
+    const workspace = workspaces.get(key) ?? (await openGradients(shape, runsOn));
     workspaces.set(key, workspace);
     trainings.push(createSaeTraining(config, workspace, state?.saes[index]));
   }

@@ -19,7 +19,7 @@ const x_BD = normals(B * D, 77);
 const names = ["W_enc_FD", "b_enc_F", "W_dec_FD", "b_dec_D"] as const;
 const noDead = new Int32Array(0);
 
-const open = await openGradients(shape, 1);
+const open = await openGradients(shape, { threads: 1 });
 afterAll(() => open.close());
 
 async function computed(dead: Int32Array, auxCoefficient: number) {
@@ -148,7 +148,7 @@ describe("the sparse gradients", () => {
 
   it("do not depend on how the batch is cut into micro-batches, but for rounding", async () => {
     const { gradients } = await computed(Int32Array.of(3, 8), 0.5);
-    const whole = await openGradients({ ...shape, microBatchRows: B }, 1);
+    const whole = await openGradients({ ...shape, microBatchRows: B }, { threads: 1 });
     await whole.compute(weights, x_BD, Int32Array.of(3, 8), 0.5);
     for (const name of names) expect(relativeError(gradients[name], whole.gradients[name])).toBeLessThan(1e-6);
     await whole.close();
