@@ -162,7 +162,8 @@ function checkConfig(config: TrainingConfig): void {
     if (!Number.isSafeInteger(value) || value < least) fail(name, `an integer of at least ${least}`, value);
   }
   for (const name of ["learningRate", "epsilon", "clipNorm", "normFactor"] as const) {
-    if (!(config[name] > 0)) fail(name, "above 0", config[name]);
+    // Finite: a checkpoint keeps the config as JSON, which has no infinity.
+    if (!(config[name] > 0 && config[name] < Infinity)) fail(name, "finite and above 0", config[name]);
   }
   for (const name of ["beta1", "beta2"] as const) {
     if (!(config[name] >= 0 && config[name] < 1)) fail(name, "in [0, 1)", config[name]);
