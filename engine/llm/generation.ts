@@ -2,6 +2,8 @@
 
 import { createRandom, type Random } from "../runtime/random.ts";
 import { cacheBytesPerToken, columnsFor } from "./cache.ts";
+import type { DecoderConfig } from "./config.ts";
+import { columnGroup } from "./forward.ts";
 import type { LanguageModel } from "./model.ts";
 import { logprobsOf, type SamplingSettings, sampleToken, type TokenLogprob } from "./sampling.ts";
 import { checkEdits, createSteeringTally, type EditReport, type SteeringEdit, type SteeringTally } from "./steering.ts";
@@ -9,7 +11,7 @@ import { createTokenStream, type StreamedPiece, type TokenStream } from "./strea
 
 export interface GenerationRequest extends SamplingSettings {
   readonly promptIds: ArrayLike<number>;
-  /** null: as many as the context leaves room for. */
+  /** null: as many as the context and the request's share of the cache leave room for. */
   readonly maxTokens: number | null;
   readonly seed: number;
   /** Text that ends the answer and is not part of it. */
@@ -58,12 +60,28 @@ export class CacheTooLargeError extends RangeError {
   override readonly name = "CacheTooLargeError";
 }
 
+/** The cache that all sequences of a generator may hold together, and how many may be at it at once. */
+export interface CacheGrant {
+  readonly bytes: number;
+  readonly sequences: number;
+}
+
+/**
+ * Room for an answer of open length: the context's, but no more than an equal share of the cache, so that one such request does not
+ * keep all others out; a prompt that is itself about as long as the share may still be answered with a few hundred tokens.
+ */
+function openEnd(config: DecoderConfig, promptTokens: number, cache: CacheGrant): number {
+  const share = Math.floor(cache.bytes / cache.sequences / cacheBytesPerToken(config) / columnGroup) * columnGroup;
+  return Math.min(config.contextLength - promptTokens, Math.max(share - promptTokens, 256));
+}
+
 /** A request on its way through the generator. */
 export interface Sequence {
   readonly request: GenerationRequest;
   readonly prompt: Int32Array;
   readonly maxTokens: number;
-  readonly reservedBytes: number;
+  /** Cache columns that it may come to need. */
+  readonly reservedColumns: number;
   readonly tally: SteeringTally;
   readonly output: EventQueue;
   /** Sampled so far, the last not yet fed back. */
@@ -78,14 +96,14 @@ export interface Sequence {
  *
  * @throws RangeError, ContextLengthError or CacheTooLargeError
  */
-export function createSequence(model: LanguageModel, request: GenerationRequest, cacheBytes: number): Sequence {
+export function createSequence(model: LanguageModel, request: GenerationRequest, cache: CacheGrant): Sequence {
   const { config, tokenizer } = model;
   const prompt = Int32Array.from(request.promptIds);
   if (prompt.length === 0) throw new RangeError("the prompt is empty");
   const wrong = prompt.find((id) => id < 0 || id >= config.vocabulary);
   if (wrong !== undefined)
     throw new RangeError(`the prompt has the id ${wrong}; the vocabulary has ${config.vocabulary}`);
-  const maxTokens = request.maxTokens ?? config.contextLength - prompt.length;
+  const maxTokens = request.maxTokens ?? openEnd(config, prompt.length, cache);
   if (maxTokens < 1 || prompt.length + maxTokens > config.contextLength) {
     const asked = request.maxTokens ?? 1;
     throw new ContextLengthError(
@@ -93,9 +111,10 @@ export function createSequence(model: LanguageModel, request: GenerationRequest,
     );
   }
   checkEdits(config, request.edits);
-  const reservedBytes = columnsFor(prompt.length + maxTokens) * cacheBytesPerToken(config);
-  if (reservedBytes > cacheBytes) {
-    throw new CacheTooLargeError(`the request needs ${reservedBytes} bytes of cache; ${cacheBytes} are granted`);
+  const reservedColumns = columnsFor(prompt.length + maxTokens);
+  const neededBytes = reservedColumns * cacheBytesPerToken(config);
+  if (neededBytes > cache.bytes) {
+    throw new CacheTooLargeError(`the request needs ${neededBytes} bytes of cache; ${cache.bytes} are granted`);
   }
   const output = createEventQueue();
   const random = createRandom(request.seed).fork("sampling");
@@ -108,7 +127,7 @@ export function createSequence(model: LanguageModel, request: GenerationRequest,
     request,
     prompt,
     maxTokens,
-    reservedBytes,
+    reservedColumns,
     tally,
     output,
     sampled,

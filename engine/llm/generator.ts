@@ -4,7 +4,7 @@
 // token is always fed back alone per sequence; and columns of the cache come in groups of 64 (see forward.ts).
 
 import { setImmediate } from "node:timers/promises";
-import { KeyValueCache } from "./cache.ts";
+import { cacheBytesPerToken, KeyValueCache } from "./cache.ts";
 import type { PackedEdits } from "./forward.ts";
 import { createSequence, type GenerationEvent, type GenerationRequest, type Sequence } from "./generation.ts";
 import type { LanguageModel } from "./model.ts";
@@ -50,13 +50,17 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
   let loop: Promise<void> | null = null;
 
   const active = () => [...reading.map(({ sequence }) => sequence), ...batch.sequences()];
-  const held = () => active().reduce((sum, sequence) => sum + sequence.reservedBytes, 0);
+  // All slots of a batch are as long as its longest sequence.
+  const heldBy = (sequences: readonly Sequence[]) =>
+    sequences.length *
+    sequences.reduce((most, { reservedColumns }) => Math.max(most, reservedColumns), 0) *
+    cacheBytesPerToken(model.config);
 
   function admit(): void {
     while (waiting.length > 0 && active().length < maxBatch) {
       const [next] = waiting as [Sequence];
       // In order of arrival: a large request is not overtaken for ever by small ones.
-      if (held() + next.reservedBytes > cacheBytes) return;
+      if (heldBy([...active(), next]) > cacheBytes) return;
       waiting.shift();
       reading.push({
         sequence: next,
@@ -127,7 +131,7 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
 
   return {
     add(request) {
-      const sequence = createSequence(model, request, cacheBytes);
+      const sequence = createSequence(model, request, { bytes: cacheBytes, sequences: maxBatch });
       waiting.push(sequence);
       loop ??= run().finally(() => {
         loop = null;
@@ -135,7 +139,7 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
       return sequence.output.events;
     },
     get load() {
-      return { active: active().length, waiting: waiting.length, cacheBytes: held() };
+      return { active: active().length, waiting: waiting.length, cacheBytes: heldBy(active()) };
     },
     async idle() {
       while (loop) await loop;

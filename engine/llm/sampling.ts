@@ -38,9 +38,7 @@ export function sampleToken(
   const highest = logits[best]!;
   const weights = new Float64Array(logits.length);
   for (let id = 0; id < logits.length; id++) weights[id] = Math.exp((logits[id]! - highest) / temperature);
-  const candidates = mostLikely(weights, topK, topP);
-  if (candidates === null) return draw(weights, null, random);
-  return draw(weights, candidates, random);
+  return draw(weights, mostLikely(weights, topK, topP), random);
 }
 
 export function argMax(logits: Float32Array): number {
@@ -97,16 +95,21 @@ function byFallingWeight(weights: Float64Array): () => number {
 }
 
 function draw(weights: Float64Array, candidates: readonly number[] | null, random: Random): number {
-  const ids = candidates ?? Array.from(weights.keys());
+  const count = candidates?.length ?? weights.length;
+  const idAt = (i: number) => (candidates ? candidates[i]! : i);
   let total = 0;
-  for (const id of ids) total += weights[id]!;
+  for (let i = 0; i < count; i++) total += weights[idAt(i)]!;
   let rest = random.float() * total;
-  for (const id of ids) {
+  let last = idAt(0);
+  for (let i = 0; i < count; i++) {
+    const id = idAt(i);
+    if (weights[id] === 0) continue;
+    last = id;
     rest -= weights[id]!;
-    if (rest < 0) return id;
+    if (rest < 0) break;
   }
-  // Rounding can leave a rest of a few ulps after the last candidate.
-  return ids.at(-1)!;
+  // Rounding can leave a rest of a few ulps after the last candidate that is possible at all.
+  return last;
 }
 
 export interface TokenLogprob {

@@ -229,10 +229,15 @@ describe("the generator", () => {
     expect(() => generator.add({ ...greedy, promptIds: [1], edits: [someEdit(3, 1, 1)] })).toThrow(/edit 0: layer 3/);
   });
 
-  it("without maxTokens the answer may fill the context", async () => {
-    const generator = createGenerator(model);
-    const result = await answer(generator, { promptIds: new Int32Array(500).fill(9), maxTokens: null });
-    expect(result.end!.completionTokens).toBeLessThanOrEqual(12);
+  it("without maxTokens the answer may fill the context, or its share of a small cache", async () => {
+    const promptIds = new Int32Array(500).fill(9);
+    // Greedy on this prompt repeats one token, so nothing but the limit ends it.
+    const filled = await answer(createGenerator(model), { promptIds, maxTokens: null });
+    expect(filled.end).toMatchObject({ finishReason: "length", completionTokens: 12 });
+    const bytesPerToken = 2 * 3 * 2 * 16 * 4;
+    const shared = createGenerator(model, { maxBatch: 2, cacheBytes: 2 * 384 * bytesPerToken });
+    const end = (await answer(shared, { promptIds: promptIds.subarray(0, 4), maxTokens: null })).end!;
+    expect(end).toMatchObject({ finishReason: "length", completionTokens: 380 });
   });
 
   it("a stop string ends the answer before itself, wherever the tokens break", async () => {
