@@ -59,7 +59,6 @@ export const ConfigSchema = Type.Object({
   AWS_SECRET_ACCESS_KEY: optional("Belongs to AWS_ACCESS_KEY_ID."),
 
   MODEL_ROOTS: list("Folders below which `directory` sources may lie.", ["assets"]),
-  OUTBOUND_ALLOW: list("Hosts with private addresses that outgoing requests may reach all the same."),
 
   BODY_LIMIT_BYTES: whole("Largest JSON body.", 10 * 2 ** 20, 1024),
   UPLOAD_LIMIT_BYTES: whole("Largest file of a multipart upload through the API.", 2 * 2 ** 30, 1024),
