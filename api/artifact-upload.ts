@@ -4,7 +4,7 @@ import { newId } from "../domain/id.ts";
 import { Problem } from "../domain/problem.ts";
 import { recordBlob } from "../platform/artifacts/artifacts.ts";
 import { BlobTooLarge, DigestMismatch, type StoredBlob, type Upload } from "../platform/artifacts/store.ts";
-import type { Json } from "../platform/jobs.ts";
+import type { Json } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Artifact } from "../prisma/client/client.ts";
 import { bareDigest, contentUrl } from "./wire/artifact.ts";

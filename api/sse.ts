@@ -19,21 +19,23 @@ export function formatEvent(event: ServerSentEvent): string {
   return `${id}${name}${lines.join("")}\n`;
 }
 
-/** Sends the events as they come. `abandon` is called once, when the client left or stopped reading. */
+/** Sends the events as they come. `abandon` must make them end; it is called when the client left or stopped reading,
+ *  and when the server closes. */
 export function sendEvents(
   reply: FastifyReply,
   events: AsyncIterable<ServerSentEvent>,
   abandon: () => void,
 ): FastifyReply {
-  const stream = Readable.from(
-    chunks(events, () => stream.destroy()),
-    { objectMode: false, highWaterMark: 16_384 },
-  );
   const { signal } = reply.server.closing;
-  const close = () => stream.destroy();
-  signal.addEventListener("abort", close, { once: true });
+  // Abandoned before it is destroyed: a stream that waits for its next event is only closed when that comes.
+  const drop = () => {
+    abandon();
+    stream.destroy();
+  };
+  const stream = Readable.from(chunks(events, drop), { objectMode: false, highWaterMark: 16_384 });
+  signal.addEventListener("abort", abandon, { once: true });
   reply.raw.once("close", () => {
-    signal.removeEventListener("abort", close);
+    signal.removeEventListener("abort", abandon);
     abandon();
   });
   return reply

@@ -38,18 +38,27 @@ const TokenRange = closed({
   from: Type.Integer({ description: "first position; negative counts from the end" }),
   to: Type.Optional(Type.Integer({ description: "one past the last; to the end if absent" })),
 });
-export const PromptSelection = Type.Union([
-  Type.Boolean(),
-  Type.Array(Type.Union([Type.Integer(), TokenRange]), { maxItems: 1024 }),
-]);
+const TokenPair = Type.Array(Type.Integer(), {
+  minItems: 2,
+  maxItems: 2,
+  description: "[from, to], the same half-open range in short",
+});
+export const PromptSelection = Type.Union(
+  [Type.Boolean(), Type.Array(Type.Union([Type.Integer(), TokenRange, TokenPair]), { maxItems: 1024 })],
+  { description: 'all, none, or a list of positions and half-open ranges, e.g. [0, [2, 5], {"from": -4}]' },
+);
 export type PromptSelection = Static<typeof PromptSelection>;
-export const GenerationSelection = Type.Union([
-  Type.Boolean(),
-  closed({
-    from: Type.Integer({ minimum: 0 }),
-    to: Type.Optional(Type.Integer({ minimum: 0, description: "one past the last; open if absent" })),
-  }),
-]);
+export const GenerationSelection = Type.Union(
+  [
+    Type.Boolean(),
+    closed({
+      from: Type.Integer({ minimum: 0 }),
+      to: Type.Optional(Type.Integer({ minimum: 0, description: "one past the last; open if absent" })),
+    }),
+    Type.Array(Type.Integer({ minimum: 0 }), { minItems: 2, maxItems: 2 }),
+  ],
+  { description: "all, none, or one half-open range: {from, to} or [from, to]" },
+);
 export type GenerationSelection = Static<typeof GenerationSelection>;
 
 export const Apply = closed(
@@ -275,14 +284,22 @@ function promptRange(item: PromptItem, length: number, pointer: string) {
     return { from: position, to: position + 1 };
   }
   const clamp = (position: number) => Math.min(Math.max(fromEnd(position), 0), length);
-  return { from: clamp(item.from), to: clamp(item.to ?? length) };
+  const { from, to } = rangeOf(item);
+  return { from: clamp(from), to: clamp(to ?? length) };
 }
 
 function generationRange(selection: GenerationSelection, maxTokens: number) {
   const fedBack = Math.max(maxTokens - 1, 0);
   if (selection === false) return { from: 0, to: 0 };
   if (selection === true) return { from: 0, to: fedBack };
-  return { from: Math.min(selection.from, fedBack), to: Math.min(selection.to ?? fedBack, fedBack) };
+  const { from, to } = rangeOf(selection);
+  return { from: Math.min(from, fedBack), to: Math.min(to ?? fedBack, fedBack) };
+}
+
+function rangeOf(range: { from: number; to?: number } | number[]): { from: number; to?: number } {
+  if (!Array.isArray(range)) return range;
+  const [from = 0, to = 0] = range;
+  return { from, to };
 }
 
 export const EditReport = Type.Object(

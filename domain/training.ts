@@ -119,7 +119,9 @@ export function defaultLearningRate(width: number): number {
 
 /** Checks the laws and writes the defaults that depend on other settings. `input` has its schema defaults already. */
 export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/input"): SaeTrainSettings {
-  checkLayers(input.layers, model.layers, `${at}/layers`);
+  input.layers.forEach((layer, index) => {
+    checkLayer(layer, model.layers, `${at}/layers/${index}`);
+  });
   if (input.k > input.width) {
     throw fieldProblem("K_ABOVE_WIDTH", `${at}/k`, `k is ${input.k}, the width is ${input.width}`);
   }
@@ -151,12 +153,10 @@ export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/
   };
 }
 
-export function checkLayers(layers: readonly number[], count: number, pointer: string): void {
-  layers.forEach((layer, index) => {
-    if (layer < count) return;
-    const detail = `layer ${layer} does not exist; the model has layers 0 to ${count - 1}`;
-    throw fieldProblem("LAYER_OUT_OF_RANGE", `${pointer}/${index}`, detail);
-  });
+export function checkLayer(layer: number, count: number, pointer: string): void {
+  if (layer < count) return;
+  const detail = `layer ${layer} does not exist; the model has layers 0 to ${count - 1}`;
+  throw fieldProblem("LAYER_OUT_OF_RANGE", pointer, detail);
 }
 
 /** What a machine can do, from the capability row of a worker; measured values replace these. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { newId } from "../../domain/id.ts";
 import { fromProblemDetails, Problem } from "../../domain/problem.ts";
 import type { RequestEvent, RequestInput } from "../../domain/request.ts";
-import type { Json } from "../../platform/jobs.ts";
+import type { Json } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
 import type { Caller } from "../context.ts";
 

@@ -3,7 +3,7 @@ import { fieldProblem, Problem } from "../../domain/problem.ts";
 import type { ResolvedEdit } from "../../domain/request.ts";
 import { parseFeature } from "../../domain/sae.ts";
 import { checkGateLayer, checkSteering, type Edit, type Steering, selectTokens } from "../../domain/steering.ts";
-import { checkLayers } from "../../domain/training.ts";
+import { checkLayer } from "../../domain/training.ts";
 import type { Platform } from "../../platform/platform.ts";
 import type { Model, Sae } from "../../prisma/client/client.ts";
 import { findSae, referred } from "../lookup.ts";
@@ -32,7 +32,7 @@ async function resolveEdit(target: Target, edit: Edit, at: string, saes: Map<str
   const { model } = target;
   const feature = edit.feature === undefined ? null : await resolveFeature(target, edit.feature, `${at}/feature`, saes);
   if (edit.vector) {
-    if (edit.vector.layer >= model.layers) checkLayers([edit.vector.layer], model.layers, `${at}/vector/layer`);
+    checkLayer(edit.vector.layer, model.layers, `${at}/vector/layer`);
     if (edit.vector.values.length !== model.d_model) {
       const detail = `the vector has ${edit.vector.values.length} values, the model's d_model is ${model.d_model}`;
       throw fieldProblem("DIMENSION_MISMATCH", `${at}/vector/values`, detail);

@@ -53,14 +53,15 @@ export const openapi = fp(
 /** Adds to every operation what all of them share: the error body, the key, the headers that requests may carry. */
 const transform: SwaggerTransform = ({ schema, url, route }) => {
   const config = route.config ?? {};
-  const shared: Record<string, unknown> = { ...schema };
+  const responses = described(schema?.response as Record<string, ResponseSchema> | undefined);
+  const shared: Record<string, unknown> = { ...schema, response: responses };
   const errorSchema = config.openAIErrors ? OpenAIError : ProblemDetails;
   const mediaType = config.openAIErrors ? "application/json" : "application/problem+json";
   if (config.scope !== undefined) {
     shared.security = [{ key: [] }];
     shared.description = [schema?.description, `Scope: \`${config.scope}\`.`].filter(Boolean).join("\n\n");
     shared.response = {
-      ...described(schema?.response as Record<string, ResponseSchema> | undefined),
+      ...responses,
       default: { description: "a problem", content: { [mediaType]: { schema: errorSchema } } },
     };
   }
@@ -91,7 +92,12 @@ interface ResponseSchema {
   readonly content?: object;
 }
 
-const meanings: Readonly<Record<string, string>> = { 200: "done", 201: "created", 202: "accepted; it goes on" };
+const meanings: Readonly<Record<string, string>> = {
+  200: "done",
+  201: "created",
+  202: "accepted; it goes on",
+  503: "not ready",
+};
 
 /** A response says what its status means, not only what its body looks like. */
 function described(responses: Record<string, ResponseSchema> = {}): Record<string, object> {

@@ -1,6 +1,6 @@
 // Laws of model.import and sae.import.
 import type { JobInput } from "../../domain/job.ts";
-import { checkLayers } from "../../domain/training.ts";
+import { checkLayer } from "../../domain/training.ts";
 import { findModel, referred } from "../lookup.ts";
 import { checkNameFree, checkSource, type Submission } from "./submission.ts";
 
@@ -18,7 +18,7 @@ export async function resolveSaeImport(submission: Submission, input: JobInput<"
     input.model_id,
     `${at}/model_id`,
   );
-  if (input.layer >= model.layers) checkLayers([input.layer], model.layers, `${at}/layer`);
+  checkLayer(input.layer, model.layers, `${at}/layer`);
   await checkNameFree(submission, "sae", input.name);
   await checkSource(submission, input.source);
   return { ...input, model_id: model.id };

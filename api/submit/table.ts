@@ -1,9 +1,9 @@
 // From a request to a queued job: the schema of its kind, the laws of its kind, one row and one delivery.
 import { newId } from "../../domain/id.ts";
 import { type JobInput, type JobKind, jobKind, jobKinds } from "../../domain/job.ts";
-import type { Metadata } from "../../domain/schema.ts";
-import { parse } from "../../domain/schema.ts";
-import type { JobRow, Json } from "../../platform/jobs.ts";
+import { type Metadata, parse } from "../../domain/schema.ts";
+import type { Json } from "../../platform/database.ts";
+import type { JobRow } from "../../platform/jobs.ts";
 import { resolveBenchmarkAnalyze } from "./benchmark-analyze.ts";
 import { resolveModelImport, resolveSaeImport } from "./imports.ts";
 import { resolveSaeTrainJob } from "./sae-train.ts";

@@ -146,6 +146,8 @@ test("positions and half-open ranges select, negatives count from the end", () =
   expect(select([0, -1])).toEqual([0, 5]);
   expect(select([{ from: 1, to: 3 }])).toEqual([1, 2]);
   expect(select([{ from: -2 }])).toEqual([4, 5]);
+  expect(select([0, [2, 5], -1])).toEqual([0, 2, 3, 4, 5]);
+  expect(selectTokens({ generation: [1, 3] }, { length: 1 }, 9).generation).toEqual({ from: 1, to: 3 });
   expect(select([{ from: 1, to: -1 }, 5])).toEqual([1, 2, 3, 4, 5]);
   expect(select([{ from: 4, to: 99 }])).toEqual([4, 5]);
 });
