@@ -148,10 +148,8 @@ function join(plan: Plan, { input, generator }: CompletionParts, signal: AbortSi
 async function generate(plan: Plan, stream: AsyncIterable<GenerationEvent>, parts: CompletionParts): Promise<void> {
   const { input, signal, emit, model } = parts;
   const { choice } = plan.sequence;
-  const generated: number[] = [];
   for await (const event of stream) {
-    if (event.type === "end") return await end(plan, event, generated, parts);
-    for (const token of event.tokens) generated.push(token.id);
+    if (event.type === "end") return await end(plan, event, parts);
     const logprobs =
       input.logprobs === null ? undefined : event.tokens.map((token) => logprobOf(token, model.language.tokenizer));
     emit({ type: "delta", data: { choice, text: event.text, ...(logprobs ? { logprobs } : {}) } });
@@ -159,8 +157,8 @@ async function generate(plan: Plan, stream: AsyncIterable<GenerationEvent>, part
   if (!signal.aborted) throw new Problem("INTERNAL_ERROR", "the generation ended without an end");
 }
 
-async function end(plan: Plan, event: GenerationEnd, generated: readonly number[], parts: CompletionParts) {
-  const report = plan.edits.length > 0 ? await reportOf(plan, event, generated, parts) : null;
+async function end(plan: Plan, event: GenerationEnd, parts: CompletionParts) {
+  const report = plan.edits.length > 0 ? await reportOf(plan, event, parts) : null;
   parts.emit({
     type: "choice_ended",
     data: {
@@ -172,15 +170,10 @@ async function end(plan: Plan, event: GenerationEnd, generated: readonly number[
   });
 }
 
-async function reportOf(
-  plan: Plan,
-  event: GenerationEnd,
-  generated: readonly number[],
-  parts: CompletionParts,
-): Promise<SteeringReport> {
+async function reportOf(plan: Plan, event: GenerationEnd, parts: CompletionParts): Promise<SteeringReport> {
   const { row, model, saes, input } = parts;
   // The last sampled token was never fed back, so no edit has touched it.
-  const inTopK = await countInTopK(plan, generated.slice(0, event.completionTokens - 1), model.language, saes);
+  const inTopK = await countInTopK(plan, event.sampledIds.slice(0, -1), model.language, saes);
   return {
     edits: plan.resolved.map((edit, index) => {
       const counted = event.edits[index]!;

@@ -54,10 +54,11 @@ describe("model.import", () => {
       digest: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
     const stats = model.stats as {
-      logit_check: { passed: boolean; cross_entropy_nats: number };
+      logit_check: { passed: boolean; cross_entropy_nats: number; relative_error: number };
       median_residual_norm: number[];
     };
     expect(stats.logit_check.passed).toBe(true);
+    expect(stats.logit_check.relative_error).toBeLessThan(1e-4);
     // A random model knows nothing: it does no better than guessing among its 320 tokens.
     expect(stats.logit_check.cross_entropy_nats).toBeGreaterThan(Math.log(320));
     expect(stats.median_residual_norm).toHaveLength(3);
