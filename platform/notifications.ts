@@ -32,6 +32,8 @@ export function createNotifications(url: string, log: Logger): Notifications {
     for (let failures = 0; !closed; ) {
       try {
         const current = await openConnection(url, "qwen-scope listen");
+        // Closed while it opened: nobody would end it any more, and closing would wait for it.
+        if (closed) return void (await current.end());
         connection = current;
         const gone = new Promise<void>((done) => current.once("end", () => done()));
         current.on("notification", ({ payload }) => {
