@@ -23,7 +23,7 @@ describe("the README", () => {
       env: { ...process.env, DATA_DIR: folder, PORT: "0" },
       stdio: ["ignore", "pipe", "inherit"],
     });
-    const registered = /bundled assets registered/;
+    const registered = /the bundled models, saes and datasets are registered/;
     for await (const line of createInterface({ input: server.stdout! })) {
       address = line.match(/^ready (\S+)/)?.[1] ?? address;
       if (registered.test(line)) break;
