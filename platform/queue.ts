@@ -193,20 +193,20 @@ function createConsumer(
   }
 
   async function fetchOnce(): Promise<void> {
-    // One from each queue in turn, so that a full queue does not starve the others.
-    for (let found = true; found && !stopped && running.size < concurrency; ) {
+    for (let found = true; found && !stopped; ) {
       found = false;
-      for (const name of names.keys()) {
+      for (const [name, unsubscribe] of [...names]) {
         if (stopped || running.size >= concurrency) return;
-        const [job] = await boss.fetch<{ subject: string }>(name);
-        if (job === undefined) continue;
+        const delivery = await take(boss, name);
+        if (delivery === null) continue;
         found = true;
-        const work = handle({ id: job.id, queue: name, attempt: job.retryCount, subject: job.data.subject }).finally(
-          () => {
-            running.delete(work);
-            look();
-          },
-        );
+        // To the end of the row: a queue that is always full does not starve the others.
+        names.delete(name);
+        names.set(name, unsubscribe);
+        const work = handle(delivery).finally(() => {
+          running.delete(work);
+          look();
+        });
         running.add(work);
       }
     }
