@@ -13,6 +13,9 @@ export interface DatasetLimits {
   readonly rowLength: number;
   /** Nesting of objects and lists inside one row. */
   readonly depth: number;
+  /** Parquet: time to decode one row group, and heap of the thread that does it. */
+  readonly parquetStepMs: number;
+  readonly parquetMemoryMb: number;
 }
 
 // Text compresses 3–10 times, logs up to about 100; deflate itself cannot pass 1,032.
@@ -25,6 +28,8 @@ export const DEFAULT_LIMITS: DatasetLimits = {
   fieldLength: 1_000_000,
   rowLength: 4_000_000,
   depth: 32,
+  parquetStepMs: 60_000,
+  parquetMemoryMb: 2_048,
 };
 
 export function withDefaults(limits: Partial<DatasetLimits> | undefined): DatasetLimits {
