@@ -5,10 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openConnection } from "../../platform/connection.ts";
 import { DataFolderLocked, lockDataFolder, ownersDatabaseUrl } from "../../platform/data-lock.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../platform/embedded-postgres.ts";
+
+// Each test makes a cluster or two: a second each on an idle machine, many on a busy one.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const throwAway = ["fsync=off"];
 let folder: string;

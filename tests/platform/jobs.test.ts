@@ -341,7 +341,7 @@ describe("watching", () => {
     const claim = await claimed(await newJob());
     const watch = async (after: number) => {
       const seen: number[] = [];
-      for await (const event of platform.jobs.subscribe(claim.jobId, after, AbortSignal.timeout(20_000)))
+      for await (const event of platform.jobs.subscribe(claim.jobId, after, AbortSignal.timeout(50_000)))
         seen.push(event.seq);
       return seen;
     };
@@ -358,7 +358,7 @@ describe("watching", () => {
   test("events are seen from another process too, and after its notification connection was cut", async () => {
     const other = await platform.another();
     const claim = await claimed(await newJob());
-    const events = other.jobs.subscribe(claim.jobId, 0, AbortSignal.timeout(20_000));
+    const events = other.jobs.subscribe(claim.jobId, 0, AbortSignal.timeout(50_000));
     expect((await events[Symbol.asyncIterator]().next()).value?.type).toBe("queued");
     await platform.db
       .$executeRaw`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'qwen-scope listen' AND datname = current_database()`;

@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { newId } from "../../domain/id.ts";
 import { hashApiKey } from "../../platform/bootstrap.ts";
 import { parseConfig } from "../../platform/config.ts";
@@ -9,6 +9,9 @@ import { DataFolderLocked } from "../../platform/data-lock.ts";
 import { createPlatform, type Platform } from "../../platform/platform.ts";
 import { batchQueue } from "../../platform/queue.ts";
 import { testDatabase } from "../support/platform.ts";
+
+// Some tests make a database cluster: a second on an idle machine, many on a busy one.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 let folder: string;
 beforeEach(() => {

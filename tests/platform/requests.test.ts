@@ -43,7 +43,7 @@ const forget = (id: string) =>
 
 test("text flows from worker to reader in order and ends with the end", async () => {
   const request = await newRequest();
-  const reading = collect(platform.requests.subscribe(request.id, { signal: AbortSignal.timeout(20_000) }));
+  const reading = collect(platform.requests.subscribe(request.id, { signal: AbortSignal.timeout(50_000) }));
   const claim = await admitted(request);
   expect(await platform.requests.append(claim, [text("a"), text("b")])).toEqual({ wanted: true });
   for (let i = 0; i < 20; i++) await platform.requests.append(claim, [text(String(i))]);
@@ -59,8 +59,8 @@ test("a reader in another process that begins late, or again from a cursor, miss
   const request = await newRequest();
   const claim = await admitted(request);
   await platform.requests.append(claim, [text("a"), text("b"), text("c")]);
-  const late = collect(other.requests.subscribe(request.id, { signal: AbortSignal.timeout(20_000) }));
-  const again = collect(other.requests.subscribe(request.id, { after: 2, signal: AbortSignal.timeout(20_000) }));
+  const late = collect(other.requests.subscribe(request.id, { signal: AbortSignal.timeout(50_000) }));
+  const again = collect(other.requests.subscribe(request.id, { after: 2, signal: AbortSignal.timeout(50_000) }));
   await platform.requests.finish(claim, { state: "succeeded" });
   expect((await late).map((event) => event.seq)).toEqual([1, 2, 3, 4]);
   expect((await again).map((event) => event.seq)).toEqual([3, 4]);
@@ -85,7 +85,7 @@ describe("the lease", () => {
     const request = await newRequest();
     const leaving = new AbortController();
     const one = collect(platform.requests.subscribe(request.id, { signal: leaving.signal }));
-    const other = collect(platform.requests.subscribe(request.id, { signal: AbortSignal.timeout(20_000) }));
+    const other = collect(platform.requests.subscribe(request.id, { signal: AbortSignal.timeout(50_000) }));
     const claim = await admitted(request);
     leaving.abort();
     await one;
