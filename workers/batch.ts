@@ -5,7 +5,7 @@
 
 import { type JobClaim, type Json, StaleEpoch } from "../platform/jobs.ts";
 import type { Platform } from "../platform/platform.ts";
-import type { Delivery } from "../platform/queue.ts";
+import { type Delivery, deliveryLimitSeconds } from "../platform/queue.ts";
 import { finishJob } from "./commit.ts";
 import { type DeviceExit, type DeviceLink, startDevice } from "./device-link.ts";
 import { problemOf } from "./failure.ts";
@@ -18,8 +18,8 @@ const HEARTBEAT_MS = 2_000;
 const PROGRESS_MS = 500;
 /** A job asked to give way has this long to reach its next checkpoint before its device is killed. */
 const PREEMPT_GRACE_MS = 20_000;
-/** The queue forgets a claim after 24 h; a job gives way before that and goes on under a new one. */
-const LONGEST_CLAIM_MS = 23 * 3600 * 1000;
+/** The queue forgets a claim after a day; a job gives way an hour before that and goes on under a new one. */
+const LONGEST_CLAIM_MS = (deliveryLimitSeconds - 3600) * 1000;
 
 type JobMessage = Extract<FromDevice, { jobId: string }>;
 type End = JobOutcome | { readonly type: "crashed"; readonly reason: string } | { readonly type: "stale" };

@@ -132,7 +132,8 @@ interface Plan extends Edits {
 function join(plan: Plan, { input, generator }: CompletionParts, signal: AbortSignal): AsyncIterable<GenerationEvent> {
   return generator.add({
     promptIds: plan.prompt,
-    maxTokens: plan.maxTokens,
+    // Without a wish the generator decides how much of the context its cache can hold.
+    maxTokens: input.max_tokens === null ? null : plan.maxTokens,
     temperature: input.temperature,
     topP: input.top_p,
     topK: input.top_k,

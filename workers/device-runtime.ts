@@ -3,14 +3,14 @@
  * (interactive) and answers in the words of protocol.ts. Apart from device.ts so that it knows nothing of
  * processes.
  */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { join } from "node:path";
 import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 import { openArtifactStore } from "../platform/artifacts/open.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createLog } from "../platform/log.ts";
 import { createBlobs } from "./blobs.ts";
+import { makeScratch, tidyCache } from "./cache-folder.ts";
 import { createCalls } from "./calls.ts";
 import { createCatalog } from "./catalog.ts";
 import { describeFailure } from "./failure.ts";
@@ -79,7 +79,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
   };
 
   async function start(config: DeviceConfig): Promise<Runtime> {
-    await mkdir(config.cacheFolder, { recursive: true });
+    await tidyCache(config.cacheFolder);
     const log = createLog({ level: config.platform.LOG_LEVEL, process: `device of ${config.workerId}` });
     const residency = createResidency(config.residentBytes);
     const store = await openArtifactStore(config.platform);
@@ -98,8 +98,17 @@ export function createDevice(send: (message: FromDevice) => void): Device {
 
   async function startInteractive(config: DeviceConfig, residency: Residency, store: ArtifactStore) {
     const { createInteractive } = await import("./interactive.ts");
-    const { maxBatch, stepDeadlineMs } = config;
-    return createInteractive({ settings: settingsOf(config), maxBatch, stepDeadlineMs, residency, store, calls, send });
+    const { maxBatch, cacheBytes, stepDeadlineMs } = config;
+    return createInteractive({
+      settings: settingsOf(config),
+      maxBatch,
+      cacheBytes,
+      stepDeadlineMs,
+      residency,
+      store,
+      calls,
+      send,
+    });
   }
 
   async function runJob(job: JobAssignment): Promise<void> {
@@ -114,7 +123,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
 
   async function outcomeOf(job: JobAssignment, signal: AbortSignal): Promise<JobOutcome> {
     const { config, log, residency, store, handlers } = runtime!;
-    const scratch = await mkdtemp(join(config.cacheFolder, "job-"));
+    const scratch = await makeScratch(config.cacheFolder);
     const blobs = createBlobs(store, job.workspaceId);
     const context: JobContext = {
       workspaceId: job.workspaceId,

@@ -9,7 +9,11 @@ import { dirname, isAbsolute, join, posix, relative, sep } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Problem } from "../domain/problem.ts";
+import { shrinkCache, touch } from "./cache-folder.ts";
 import type { BlobFile, Blobs, FilesAt } from "./jobs/handler.ts";
+
+/** Laid-out models and saes that a machine keeps on its disk. */
+const CACHE_BYTES = 64 * 2 ** 30;
 
 /**
  * The real path of a directory that a client named. Links are followed first and judged after, so that hub
@@ -75,7 +79,10 @@ export function isSafeRelativePath(path: string): boolean {
 /** A folder with the files in it. Laid out beside its place and renamed into it: a crash leaves no half folder. */
 export async function layOut(files: readonly BlobFile[], blobs: Blobs, cacheFolder: string): Promise<string> {
   const folder = join(cacheFolder, "files", listDigest(files));
-  if (await exists(folder)) return folder;
+  if (await exists(folder)) {
+    await touch(folder);
+    return folder;
+  }
   await mkdir(dirname(folder), { recursive: true });
   const building = await mkdtemp(`${folder}.`);
   try {
@@ -91,6 +98,7 @@ export async function layOut(files: readonly BlobFile[], blobs: Blobs, cacheFold
   } finally {
     await rm(building, { recursive: true, force: true });
   }
+  await shrinkCache(cacheFolder, CACHE_BYTES);
   return folder;
 }
 

@@ -28,6 +28,7 @@ export interface Interactive {
 export interface InteractiveParts {
   readonly settings: HandlerSettings;
   readonly maxBatch: number;
+  readonly cacheBytes: number;
   readonly stepDeadlineMs: number;
   readonly residency: Residency;
   readonly store: ArtifactStore;
@@ -38,10 +39,11 @@ export interface InteractiveParts {
 export function createInteractive(parts: InteractiveParts): Interactive {
   const { send } = parts;
   const running = new Map<string, AbortController>();
+  const generatorOptions = { maxBatch: parts.maxBatch, cacheBytes: parts.cacheBytes };
   // One batch per open model; it goes when the model is closed, since nothing else holds it.
   const generators = new WeakMap<LanguageModel, Generator>();
   const generatorOf = (model: LanguageModel): Generator => {
-    const generator = generators.get(model) ?? createGenerator(model, { maxBatch: parts.maxBatch });
+    const generator = generators.get(model) ?? createGenerator(model, generatorOptions);
     generators.set(model, generator);
     return generator;
   };

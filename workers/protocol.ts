@@ -25,6 +25,8 @@ export interface DeviceConfig {
   readonly residentBytes: number;
   /** Sequences of one model that are generated together. */
   readonly maxBatch: number;
+  /** Keys and values of everything one model generates at a time. */
+  readonly cacheBytes: number;
   /** The next step after one without a deadline of its own is due within this time. */
   readonly stepDeadlineMs: number;
   /** Where artifacts are laid out as files for the engine. */

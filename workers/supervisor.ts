@@ -143,6 +143,7 @@ function deviceConfig(platform: Platform, options: WorkerOptions): DeviceConfig 
     threads: config.THREADS || availableParallelism(),
     // The rest is for what a run allocates and for everybody else on the machine.
     residentBytes: Math.floor(memoryBytes(platform, options) / 2),
+    cacheBytes: Math.floor(memoryBytes(platform, options) / 8),
     maxBatch: MAX_BATCH,
     stepDeadlineMs: config.STEP_DEADLINE_SECONDS * 1000,
     cacheFolder: resolve(config.DATA_DIR, "cache"),

@@ -272,7 +272,7 @@ describe("completions through API, queue, worker and device", () => {
     abort.abort();
     const { db } = deployment.platform;
     await expect
-      .poll(() => db.request.count({ where: { state: { in: ["queued", "running"] } } }), { timeout: 20_000 })
+      .poll(() => db.request.count({ where: { state: { in: ["queued", "running"] } } }), { timeout: 60_000 })
       .toBe(0);
     expect((await complete({ max_tokens: 4 })).choices[0]?.finish_reason).toBe("length");
   });

@@ -1,11 +1,17 @@
 // What the tests of this folder share: a platform with the fixtures as model roots, jobs by hand, and waiting for rows.
 
+import { vi } from "vitest";
 import type { Sample } from "../../domain/dataset.ts";
 import { newId } from "../../domain/id.ts";
 import type { JobRow, Json } from "../../platform/jobs.ts";
 import type { Platform } from "../../platform/platform.ts";
 import { createWorker, type Worker } from "../../workers/supervisor.ts";
 import { type TestPlatform, testPlatform } from "../support/platform.ts";
+
+/** How long a test waits for something that takes a second on an idle machine. */
+const patienceMs = 170_000;
+// Whoever imports this file waits for real processes, on machines that may do other things meanwhile.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 export const fixtureModel = "tests/fixtures/models/qwen3-tied-f32";
 
@@ -38,8 +44,8 @@ export async function deploy(settings: Record<string, string> = {}): Promise<Dep
       return id;
     },
     async ended(jobId) {
-      const row = await platform.jobs.waitForEnd(jobId, 50_000);
-      if (!row?.finished_at) throw new Error(`${jobId} is ${row?.state} after 50 s`);
+      const row = await platform.jobs.waitForEnd(jobId, patienceMs);
+      if (!row?.finished_at) throw new Error(`${jobId} is ${row?.state} after ${patienceMs / 1000} s`);
       return row;
     },
     async run(kind, input) {
@@ -84,7 +90,7 @@ export async function eventOf(
   jobId: string,
   accepts: (event: { type: string; data: unknown }) => boolean,
 ): Promise<void> {
-  for await (const event of platform.jobs.subscribe(jobId, 0, AbortSignal.timeout(50_000))) {
+  for await (const event of platform.jobs.subscribe(jobId, 0, AbortSignal.timeout(patienceMs))) {
     if (accepts(event)) return;
   }
   throw new Error(`${jobId} ended without the event`);

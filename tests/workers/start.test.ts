@@ -3,8 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { childEnvironment } from "../../platform/config.ts";
+
+// A start is seconds on an idle machine, and a test machine may not be idle.
+vi.setConfig({ testTimeout: 180_000 });
 
 let folder: string;
 beforeAll(async () => {
@@ -31,7 +34,7 @@ function start(settings: Record<string, string>): Started {
 }
 
 async function ready(started: Started): Promise<string> {
-  await expect.poll(started.output, { timeout: 50_000 }).toMatch(/^ready http:\/\/\S+$/m);
+  await expect.poll(started.output, { timeout: 150_000 }).toMatch(/^ready http:\/\/\S+$/m);
   return /^ready (\S+)$/m.exec(started.output())![1]!;
 }
 

@@ -36,7 +36,7 @@ function settings(changes: object = {}): Json {
     layers: [0, 2],
     width: 64,
     k: 4,
-    tokens: 60_000,
+    tokens: 30_000,
     batch_tokens: 128,
     buffer_tokens: 2048,
     context_tokens: 64,
@@ -82,8 +82,8 @@ describe("sae.train", () => {
     const chunks = await (await platform.store.get(workspaceId, report!.digest!)).toArray();
     const body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
     expect(body.saes.map((sae: { sae_id: string }) => sae.sae_id)).toEqual(result.sae_ids);
-    expect(body.curve.at(-1).step).toBe(468);
-    expect(undisturbed.progress).toMatchObject({ done: 468 * 128, total: 468 * 128, unit: "tokens" });
+    expect(body.curve.at(-1).step).toBe(234);
+    expect(undisturbed.progress).toMatchObject({ done: 234 * 128, total: 234 * 128, unit: "tokens" });
     const types = await eventTypes(undisturbed.id);
     for (const type of ["started", "progress", "metrics", "checkpoint", "end"]) expect(types).toContain(type);
   });

@@ -19,7 +19,6 @@ import type { TrainingRun } from "./sae-train.ts";
 
 /** The whole vocabulary's logits of every position are in memory at once: fewer tokens than for the activations. */
 const CROSS_ENTROPY_TOKENS = 4096;
-const GROUP_TOKENS = 4096;
 
 type Metrics = Partial<Record<MetricName, number>>;
 
@@ -150,12 +149,10 @@ async function evaluate(run: FinishedRun, sequences: readonly Int32Array[]): Pro
 }
 
 async function addHeldOut(run: FinishedRun, sequences: readonly Int32Array[], evaluations: readonly Evaluation[]) {
-  for (const group of inGroups(sequences)) {
-    for await (const batch of harvest(run.model.language, group, { layers: run.settings.layers })) {
-      for (const [index, evaluation] of evaluations.entries()) {
-        await evaluation.add(batch.activations[index]!, batch.position);
-        await pause(run);
-      }
+  for await (const batch of harvest(run.model.language, sequences, { layers: run.settings.layers })) {
+    for (const [index, evaluation] of evaluations.entries()) {
+      await evaluation.add(batch.activations[index]!, batch.position);
+      await pause(run);
     }
   }
 }
@@ -198,20 +195,6 @@ function metricsOf(run: FinishedRun, index: number, { all, withoutOutliers }: Sa
 
 function statisticsOf({ maxActivation_F, firingRate_F, withoutOutliers }: SaeEvaluation): FeatureStatistics {
   return { maxActivation_F, firingRate_F: Float32Array.from(firingRate_F), tokens: withoutOutliers.rows };
-}
-
-function* inGroups(sequences: readonly Int32Array[]): Generator<Int32Array[]> {
-  let group: Int32Array[] = [];
-  let tokens = 0;
-  for (const ids of sequences) {
-    group.push(ids);
-    tokens += ids.length;
-    if (tokens < GROUP_TOKENS) continue;
-    yield group;
-    group = [];
-    tokens = 0;
-  }
-  if (group.length > 0) yield group;
 }
 
 /** The trained weights are in the last checkpoint already: an evaluation that must stop is simply made again. */

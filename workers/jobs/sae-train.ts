@@ -1,6 +1,6 @@
 /**
- * sae.train: one sae per layer from one forward pass. The model harvests groups of whole sequences in an order that
- * the seed decides; the trainer filters, mixes and learns. A checkpoint is taken between two groups and holds all
+ * sae.train: one sae per layer from one forward pass. The model reads whole sequences in an order that the seed
+ * decides; the trainer filters, mixes and learns. A checkpoint is taken between two batches of sequences and holds all
  * that the rest of the run depends on, so that a resumed run ends with the same bits as an undisturbed one.
  */
 
@@ -21,8 +21,8 @@ import { finishedOutput, partialOutput, saePrefix } from "./sae-train-report.ts"
 import { type Curve, type CurvePoint, createCurve } from "./training-curve.ts";
 import { trainingOptions } from "./training-options.ts";
 
-/** Tokens that go through the model together. Part of what a run depends on: the place moves by whole groups. */
-const GROUP_TOKENS = 4096;
+/** Tokens that go through the model together: a cancel waits for as many, and more would hardly be faster. */
+const HARVEST_TOKENS = 1024;
 const CHECKPOINT_EVERY_MS = 30_000;
 /** A large checkpoint is made rarely: at most a twentieth of the time goes into it. */
 const CHECKPOINT_SHARE = 20;
@@ -107,7 +107,7 @@ function stepOf(trainer: Trainer): number {
 
 async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
   const { settings, context, model, trainer } = run;
-  const total = settings.layers.length === 0 ? 0 : stepsOf(trainer.configs[0]!) * settings.batch_tokens;
+  const total = stepsOf(trainer.configs[0]!) * settings.batch_tokens;
   const meter = createProgressMeter(total, "tokens");
   const report = () => context.progress(meter.at(stepOf(trainer) * settings.batch_tokens));
   const every = settings.checkpoint_every_steps;
@@ -115,20 +115,23 @@ async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
   let checkpointStep = stepOf(trainer) + (every ?? 0);
   let metricsAt = 0;
   report();
+  // Interrupted while it was evaluated: the last checkpoint holds the trained weights.
+  if (trainer.done) return;
 
-  for await (const group of groupsOf(order, run.place)) {
+  const reading = readingFrom(order, run.place);
+  const options = { layers: settings.layers, batchTokens: HARVEST_TOKENS };
+  for await (const batch of harvest(model.language, reading.sequences(), options)) {
     await context.step();
-    for await (const batch of harvest(model.language, group.sequences, { layers: settings.layers })) {
-      const steps = await trainer.add(batch).catch(rethrowNotFinite);
-      for (const step of steps) run.curve.add(settings.layers[step.sae]!, step);
-      if (steps.length > 0 && performance.now() >= metricsAt) {
-        metricsAt = performance.now() + METRICS_EVERY_MS;
-        for (const step of latest(steps)) context.event("metrics", metricsOf(settings, step));
-      }
-      await context.step();
+    const steps = await trainer.add(batch).catch(rethrowNotFinite);
+    // Batches are made of whole sequences, one after the other: what follows the last one has not been seen.
+    run.place = reading.after(batch.sequence[batch.rows - 1]!);
+    for (const step of steps) run.curve.add(settings.layers[step.sae]!, step);
+    if (steps.length > 0 && performance.now() >= metricsAt) {
+      metricsAt = performance.now() + METRICS_EVERY_MS;
+      for (const step of latest(steps)) context.event("metrics", metricsOf(settings, step));
     }
-    run.place = group.next;
     report();
+    await context.step();
     if (context.signal.aborted) return await stop(run);
     if (trainer.done) return await saveCheckpoint(run);
     const due = every === undefined ? performance.now() >= checkpointAt : stepOf(trainer) >= checkpointStep;
@@ -151,18 +154,28 @@ async function stop(run: TrainingRun): Promise<never> {
   throw new Stopped(reason, reason === "cancel" ? await partialOutput(run) : null);
 }
 
-/** Whole sequences, gathered until they hold GROUP_TOKENS: the same groups from the same place, always. */
-async function* groupsOf(order: TokenOrder, place: TokenPlace) {
-  let sequences: Int32Array[] = [];
-  let tokens = 0;
-  for await (const { ids, next } of order.from(place)) {
-    sequences.push(ids);
-    tokens += ids.length;
-    if (tokens < GROUP_TOKENS) continue;
-    yield { sequences, next };
-    sequences = [];
-    tokens = 0;
-  }
+/** The sequences from a place on, and where each of them ends, for whoever has seen them all. */
+function readingFrom(order: TokenOrder, place: TokenPlace) {
+  const ends = new Map<number, TokenPlace>();
+  return {
+    async *sequences(): AsyncGenerator<Int32Array> {
+      let index = 0;
+      for await (const { ids, next } of order.from(place)) {
+        ends.set(index++, next);
+        yield ids;
+      }
+    },
+    /** The place after the sequence, which is the last that was seen. */
+    after(sequence: number): TokenPlace {
+      const next = ends.get(sequence);
+      if (!next) throw new Error(`sequence ${sequence} was never read`);
+      for (const index of ends.keys()) {
+        if (index > sequence) break;
+        ends.delete(index);
+      }
+      return next;
+    },
+  };
 }
 
 function latest(steps: readonly StepReport[]): StepReport[] {
