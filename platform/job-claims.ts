@@ -1,6 +1,7 @@
 // What a worker does to a job. The row names the one delivery that may run it and the epoch that may write; whoever
 // comes with another is refused, so a worker that was thought dead and is not cannot undo what its successor did.
 import { isTerminal } from "../domain/job.ts";
+import { Problem, toProblemDetails } from "../domain/problem.ts";
 import type { Prisma, PrismaClient } from "../prisma/client/client.ts";
 import { recordBlob } from "./artifacts/artifacts.ts";
 import {
@@ -9,6 +10,7 @@ import {
   JOB_END,
   type JobClaims,
   type JobRow,
+  type Json,
   lockJob,
   StaleEpoch,
   type Transaction,
@@ -19,14 +21,10 @@ import type { Queue } from "./queue.ts";
 /** A job that dies so often in a row at the same step is poison: another try would die there too. */
 export const crashLimit = 3;
 
-const crashProblem = (job: JobRow, count: number, reason: string) => ({
-  type: "about:blank",
-  title: "The job crashed its worker",
-  status: 500,
-  code: "JOB_CRASHED",
-  detail: `The worker died ${count} times in a row at step ${job.step}: ${reason}. It will not be tried again.`,
-  retryable: false,
-});
+const crashProblem = (job: JobRow, count: number, reason: string): Json => {
+  const detail = `The worker died ${count} times in a row at step ${job.step}: ${reason}. It will not be tried again.`;
+  return toProblemDetails(new Problem("JOB_CRASHED", detail)) as unknown as Json;
+};
 
 export function createJobClaims(parts: { db: PrismaClient; queue: Queue; metrics: Metrics }): JobClaims {
   const { db, queue, metrics } = parts;

@@ -1,5 +1,6 @@
 // Interactive requests: text events in rows, NOTIFY as a pointer, gone after the replay window.
 import { isTerminal } from "../domain/job.ts";
+import { Problem, toProblemDetails } from "../domain/problem.ts";
 import type { Prisma, PrismaClient, Request, RequestEvent } from "../prisma/client/client.ts";
 import type { Json, Transaction } from "./database.ts";
 import type { Metrics } from "./metrics.ts";
@@ -68,19 +69,9 @@ export interface Requests {
 /** How long a request is wanted after the last renewal; readers renew three times as often. */
 const leaseSeconds = 6;
 
-const problem = (code: string, title: string, detail: string) => ({
-  type: "about:blank",
-  title,
-  status: 503,
-  code,
-  detail,
-  retryable: true,
-});
-const workerLost = problem(
-  "WORKER_LOST",
-  "The worker was lost",
-  "The worker that computed this request stopped; what came before this event is all there is.",
-);
+const workerLost = toProblemDetails(
+  new Problem("WORKER_LOST", "The worker that computed this stopped; what came before this event is all there is."),
+) as unknown as Json;
 
 export function createRequests(parts: {
   db: PrismaClient;
