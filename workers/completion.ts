@@ -11,8 +11,8 @@ import { CacheTooLargeError, type GenerationEvent } from "../engine/llm/generati
 import type { GeneratedToken, GenerationEnd, Generator } from "../engine/llm/generator.ts";
 import type { Tokenizer } from "../engine/llm/tokenizer.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import type { ModelRow, SaeRow } from "./jobs/handler.ts";
 import type { WorkerModel, WorkerSae } from "./open-models.ts";
+import type { ModelRow, SaeRow } from "./records.ts";
 import { type EngineEdit, toControlEdits, toEngineEdits } from "./steering.ts";
 import { countInTopK } from "./top-k-report.ts";
 

@@ -10,7 +10,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Problem } from "../domain/problem.ts";
 import { shrinkCache, touch } from "./cache-folder.ts";
-import type { BlobFile, Blobs, FilesAt } from "./jobs/handler.ts";
+import type { Blobs } from "./jobs/handler.ts";
+import type { BlobFile, FilesAt } from "./records.ts";
 
 /** Laid-out models and saes that a machine keeps on its disk. */
 const CACHE_BYTES = 64 * 2 ** 30;

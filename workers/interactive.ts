@@ -13,9 +13,10 @@ import type { Calls } from "./calls.ts";
 import { createCatalog } from "./catalog.ts";
 import { complete } from "./completion.ts";
 import { describeFailure } from "./failure.ts";
-import type { HandlerSettings, SaeRow } from "./jobs/handler.ts";
+import type { HandlerSettings } from "./jobs/handler.ts";
 import { useModel, useSae, type WorkerModel, type WorkerSae } from "./open-models.ts";
 import type { FromDevice, RequestAssignment } from "./protocol.ts";
+import type { SaeRow } from "./records.ts";
 import type { Lease, Residency } from "./residency.ts";
 import { saeIdsOf } from "./steering.ts";
 

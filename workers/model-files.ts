@@ -9,7 +9,7 @@ import { type DecoderConfig, ModelConfigError, parseDecoderConfig } from "../eng
 import { parameterSpecs } from "../engine/llm/parameters.ts";
 import { openSafetensorsSet, type SafetensorsSet } from "../formats/safetensors-index.ts";
 import { type HashedFile, hashFile } from "./files.ts";
-import type { BlobFile } from "./jobs/handler.ts";
+import type { BlobFile } from "./records.ts";
 
 const required = ["config.json", "tokenizer.json"] as const;
 const optional = [

@@ -6,7 +6,7 @@
 import type { ProblemDetails } from "../domain/problem.ts";
 import type { StoredBlob } from "../platform/artifacts/store.ts";
 import type { Config } from "../platform/config.ts";
-import type { ArtifactRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "./jobs/handler.ts";
+import type { ArtifactRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "./records.ts";
 
 /** Why running work is asked to stop before its end. */
 export type StopReason = "cancel" | "preempt";

@@ -2,7 +2,7 @@
 import { Problem, type ProblemCode } from "../domain/problem.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { CallHandlers } from "./device-link.ts";
-import type { ArtifactRow, BlobFile, DatasetRow, FilesAt, ModelRow, NamedKind, SaeRow } from "./jobs/handler.ts";
+import type { ArtifactRow, BlobFile, DatasetRow, FilesAt, ModelRow, NamedKind, SaeRow } from "./records.ts";
 
 type Database = Platform["db"];
 

@@ -2,7 +2,8 @@
 import { fieldProblem } from "../domain/problem.ts";
 import type { Source } from "../domain/source.ts";
 import { isSafeRelativePath, layOut, realDirectory } from "./files.ts";
-import type { BlobFile, JobContext } from "./jobs/handler.ts";
+import type { JobContext } from "./jobs/handler.ts";
+import type { BlobFile } from "./records.ts";
 
 export interface SourceFolder {
   readonly folder: string;

@@ -15,9 +15,10 @@ import { createDiskStore } from "../../platform/artifacts/disk.ts";
 import { createBlobs } from "../../workers/blobs.ts";
 import { bytesOf } from "../../workers/bytes.ts";
 import { benchmarkAnalyze } from "../../workers/jobs/benchmark-analyze.ts";
-import type { Blobs, DatasetRow, JobContext, ModelRow, SaeRow } from "../../workers/jobs/handler.ts";
+import type { Blobs, JobContext } from "../../workers/jobs/handler.ts";
 import { Stopped } from "../../workers/jobs/handler.ts";
 import type { CheckpointPointer, JobOutput } from "../../workers/protocol.ts";
+import type { DatasetRow, ModelRow, SaeRow } from "../../workers/records.ts";
 import { createResidency, type Residency } from "../../workers/residency.ts";
 import { storeSae } from "../../workers/sae-files.ts";
 

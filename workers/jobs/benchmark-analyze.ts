@@ -15,10 +15,11 @@ import type { ActivationBatch } from "../../engine/runtime/activations.ts";
 import { bytesOf } from "../bytes.ts";
 import { useModel, useSae, type WorkerModel, type WorkerSae } from "../open-models.ts";
 import type { JobOutput, ProducedArtifact } from "../protocol.ts";
+import type { ModelRow, SaeRow } from "../records.ts";
 import type { Lease } from "../residency.ts";
 import { type BenchmarkPlan, checkSaes, closePlans, planBenchmarks } from "./benchmark-plan.ts";
 import { createFeatureSetFile, type FeatureSetFile } from "./feature-set-file.ts";
-import { type JobContext, type JobHandler, type ModelRow, type SaeRow, Stopped } from "./handler.ts";
+import { type JobContext, type JobHandler, Stopped } from "./handler.ts";
 import { createProgressMeter, type ProgressMeter } from "./progress.ts";
 
 /** Prompts of similar length that are handed to the model together; it cuts them into batches of its own. */

@@ -7,8 +7,9 @@ import type { BenchmarkAnalyzeInput } from "../../domain/benchmark.ts";
 import { fieldProblem, isProblem, Problem } from "../../domain/problem.ts";
 import { parsePromptTemplate } from "../../domain/prompt-template.ts";
 import { createRandom } from "../../engine/runtime/random.ts";
+import type { DatasetRow, ModelRow, SaeRow } from "../records.ts";
 import { openSampleFile, type SampleFile } from "../sample-file.ts";
-import type { DatasetRow, JobContext, ModelRow, SaeRow } from "./handler.ts";
+import type { JobContext } from "./handler.ts";
 
 export interface BenchmarkPlan {
   readonly name: string;

@@ -5,6 +5,7 @@
 import type { Readable } from "node:stream";
 import type { StoredBlob } from "../../platform/artifacts/store.ts";
 import type { CheckpointPointer, JobOutput, Progress, StopReason } from "../protocol.ts";
+import type { ArtifactRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "../records.ts";
 import type { Residency } from "../residency.ts";
 
 export interface JobContext {
@@ -66,64 +67,6 @@ export interface Catalog {
   artifact(id: string): Promise<ArtifactRow>;
   /** Of these names, those already in use. A name may still be taken before the job ends: the commit decides. */
   taken(kind: NamedKind, names: readonly string[]): Promise<readonly string[]>;
-}
-
-export type NamedKind = "model" | "sae";
-
-export interface ModelRow {
-  readonly id: string;
-  readonly name: string;
-  /** Either a folder on this machine or the files that make one up. */
-  readonly source: FilesAt;
-  readonly digest: string;
-  readonly sizeBytes: number;
-  readonly layers: number;
-  readonly dModel: number;
-  readonly vocab: number;
-  readonly context: number;
-  /** m_n of the API document, by layer; null where the calibration text left too few rows. */
-  readonly residualNorms: readonly (number | null)[];
-}
-
-export interface SaeRow {
-  readonly id: string;
-  readonly name: string;
-  readonly modelId: string;
-  readonly layer: number;
-  readonly architecture: string;
-  readonly width: number;
-  readonly dModel: number;
-  readonly k: number | null;
-  readonly digest: string;
-  readonly sizeBytes: number;
-  /** A SAELens folder. */
-  readonly files: readonly BlobFile[];
-}
-
-export type FilesAt =
-  | { readonly type: "directory"; readonly path: string; readonly files: readonly BlobFile[] }
-  | { readonly type: "blobs"; readonly files: readonly BlobFile[] };
-
-export interface BlobFile {
-  /** Relative path inside the folder. */
-  readonly path: string;
-  readonly digest: string;
-  readonly sizeBytes: number;
-}
-
-export interface DatasetRow {
-  readonly id: string;
-  readonly name: string;
-  readonly samples: number;
-  /** JSON Lines, one sample a line, columns already mapped. */
-  readonly digest: string;
-}
-
-export interface ArtifactRow {
-  readonly id: string;
-  readonly digest: string;
-  readonly sizeBytes: number;
-  readonly contentType: string;
 }
 
 /** Thrown by a handler that stopped because its signal said so. */

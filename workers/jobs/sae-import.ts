@@ -11,9 +11,10 @@ import type { SparseAutoencoder } from "../../engine/sae/architecture.ts";
 import { readSaelens, type SaelensOrigin } from "../../engine/sae/layouts/saelens.ts";
 import { SafetensorsError } from "../../formats/safetensors.ts";
 import { type FeatureStatistics, parseStatistics, statisticsFile } from "../feature-statistics.ts";
+import type { ModelRow } from "../records.ts";
 import { saelensFiles, storeSae } from "../sae-files.ts";
 import { folderOfSource } from "../sources.ts";
-import type { JobHandler, ModelRow } from "./handler.ts";
+import type { JobHandler } from "./handler.ts";
 
 export const saeImport: JobHandler<CreateSae> = async (input, context) => {
   const model = await context.catalog.model(input.model_id);

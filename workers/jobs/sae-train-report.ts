@@ -12,10 +12,11 @@ import {
 import { type OpenedSae, openSae } from "../../engine/sae/open-sae.ts";
 import type { FeatureStatistics } from "../feature-statistics.ts";
 import type { JobOutput, ProducedArtifact, ProducedSae } from "../protocol.ts";
+import type { DatasetRow, ModelRow } from "../records.ts";
 import { storeSae } from "../sae-files.ts";
 import type { TokenOrder } from "../token-order.ts";
-import { type DatasetRow, type ModelRow, Stopped } from "./handler.ts";
-import type { TrainingRun } from "./sae-train.ts";
+import { Stopped } from "./handler.ts";
+import type { TrainingRun } from "./training-run.ts";
 
 /** The whole vocabulary's logits of every position are in memory at once: fewer tokens than for the activations. */
 const CROSS_ENTROPY_TOKENS = 4096;

@@ -18,8 +18,9 @@ import { createTokenOrder, FIRST_PLACE, type TokenOrder, type TokenPlace } from 
 import { type JobContext, type JobHandler, Stopped } from "./handler.ts";
 import { createProgressMeter } from "./progress.ts";
 import { finishedOutput, partialOutput, saePrefix } from "./sae-train-report.ts";
-import { type Curve, type CurvePoint, createCurve } from "./training-curve.ts";
+import { type CurvePoint, createCurve } from "./training-curve.ts";
 import { trainingOptions } from "./training-options.ts";
+import type { TrainingRun } from "./training-run.ts";
 
 /** Tokens that go through the model together: a cancel waits for as many, and more would hardly be faster. */
 const HARVEST_TOKENS = 1024;
@@ -61,15 +62,6 @@ async function expectFreeNames(settings: SaeTrainSettings, context: JobContext):
   const names = settings.layers.map((layer) => `${saePrefix({ settings, context })}-layer${layer}`);
   const [taken] = await context.catalog.taken("sae", names);
   if (taken !== undefined) throw fieldProblem("NAME_TAKEN", "/input/name", `an sae named ${taken} exists`);
-}
-
-export interface TrainingRun {
-  readonly settings: SaeTrainSettings;
-  readonly context: JobContext;
-  readonly model: WorkerModel;
-  readonly trainer: Trainer;
-  readonly curve: Curve;
-  place: TokenPlace;
 }
 
 /** What a checkpoint holds besides the trainer's state. */

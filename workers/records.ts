@@ -1,0 +1,59 @@
+/** Rows of the database as the device sees them: what it needs of each, in its own words. */
+
+export type NamedKind = "model" | "sae";
+
+export interface ModelRow {
+  readonly id: string;
+  readonly name: string;
+  /** Either a folder on this machine or the files that make one up. */
+  readonly source: FilesAt;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly layers: number;
+  readonly dModel: number;
+  readonly vocab: number;
+  readonly context: number;
+  /** m_n of the API document, by layer; null where the calibration text left too few rows. */
+  readonly residualNorms: readonly (number | null)[];
+}
+
+export interface SaeRow {
+  readonly id: string;
+  readonly name: string;
+  readonly modelId: string;
+  readonly layer: number;
+  readonly architecture: string;
+  readonly width: number;
+  readonly dModel: number;
+  readonly k: number | null;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** A SAELens folder. */
+  readonly files: readonly BlobFile[];
+}
+
+export type FilesAt =
+  | { readonly type: "directory"; readonly path: string; readonly files: readonly BlobFile[] }
+  | { readonly type: "blobs"; readonly files: readonly BlobFile[] };
+
+export interface BlobFile {
+  /** Relative path inside the folder. */
+  readonly path: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+export interface DatasetRow {
+  readonly id: string;
+  readonly name: string;
+  readonly samples: number;
+  /** JSON Lines, one sample a line, columns already mapped. */
+  readonly digest: string;
+}
+
+export interface ArtifactRow {
+  readonly id: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly contentType: string;
+}
