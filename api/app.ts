@@ -42,6 +42,10 @@ export async function buildApp({ platform }: { platform: Platform }): Promise<Ap
   app.decorate("platform", platform);
   app.decorate("closing", new AbortController());
   app.addHook("preClose", async () => app.closing.abort());
+  // A connection that falls idle while the server closes would hold it up for the whole keep-alive time.
+  app.addHook("onResponse", async (request) => {
+    if (app.closing.signal.aborted) request.raw.socket.destroySoon();
+  });
 
   await app.register(problems);
   await app.register(validation);

@@ -1,9 +1,15 @@
 // Artifacts whose bytes are still to come: announced with size and digest, visible when the bytes match both.
 import type { CreateArtifact, Upload as WireUpload } from "../domain/artifact.ts";
 import { newId } from "../domain/id.ts";
-import { Problem } from "../domain/problem.ts";
+import { fieldProblem, Problem } from "../domain/problem.ts";
 import { recordBlob } from "../platform/artifacts/artifacts.ts";
-import { BlobTooLarge, DigestMismatch, type StoredBlob, type Upload } from "../platform/artifacts/store.ts";
+import {
+  BlobTooLarge,
+  DigestMismatch,
+  type StoredBlob,
+  type Upload,
+  type UploadPart,
+} from "../platform/artifacts/store.ts";
 import type { Json } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Artifact } from "../prisma/client/client.ts";
@@ -82,6 +88,17 @@ export async function describeUpload(platform: Platform, row: Artifact): Promise
     complete_url: `/v1/artifacts/${row.id}/complete`,
     expires_at: new Date(signedUntil).toISOString(),
   };
+}
+
+/** Every part that was announced must be named once, before the store is asked to join them. */
+export function checkParts(row: Artifact, upload: Upload, parts: readonly UploadPart[]): void {
+  const wanted = Math.max(1, Math.ceil(Number(row.size_bytes) / upload.partSizeBytes));
+  const named = new Set(parts.map((part) => part.number));
+  for (let number = 1; number <= wanted; number++) {
+    if (!named.has(number)) throw fieldProblem("UPLOAD_INCOMPLETE", "/parts", `part ${number} of ${wanted} is missing`);
+  }
+  if (parts.length !== wanted)
+    throw fieldProblem("UPLOAD_INCOMPLETE", "/parts", `there are ${wanted} parts, each once`);
 }
 
 export async function makeVisible(platform: Platform, row: Artifact, blob: StoredBlob): Promise<Artifact> {

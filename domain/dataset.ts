@@ -13,7 +13,6 @@ export const wellKnownColumns = [
   "language",
   "messages",
 ] as const;
-export type WellKnownColumn = (typeof wellKnownColumns)[number];
 
 /** One sample: its own columns, with the well-known names filled in by the mapping. `text` is always there. */
 export interface Sample {
@@ -27,7 +26,10 @@ export const maximumInlineSamples = 10_000;
 export const ColumnMapping = Type.Record(
   Type.String({ minLength: 1, maxLength: 64 }),
   Type.String({ minLength: 1, maxLength: 256 }),
-  { maxProperties: 32, description: 'well-known column ← your column, e.g. {"text": "content"}' },
+  {
+    maxProperties: 32,
+    description: `well-known column (${wellKnownColumns.join(", ")}) ← your column, e.g. {"text": "content"}`,
+  },
 );
 export type ColumnMapping = Static<typeof ColumnMapping>;
 

@@ -64,7 +64,6 @@ export const jobKinds = {
 export type JobKind = keyof typeof jobKinds;
 export const jobKindNames = Object.keys(jobKinds) as JobKind[];
 export type JobInput<K extends JobKind> = Static<(typeof jobKinds)[K]["input"]>;
-export type JobResult<K extends JobKind> = Static<(typeof jobKinds)[K]["result"]>;
 
 export function jobKind(kind: string): JobKind {
   if (Object.hasOwn(jobKinds, kind)) return kind as JobKind;

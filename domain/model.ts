@@ -28,6 +28,17 @@ export const LogitCheck = Type.Object(
     tokens: Type.Integer({ description: "tokens of the calibration text that were run" }),
     cross_entropy_nats: Type.Number({ description: "mean next-token cross-entropy on the calibration text" }),
     finite: Type.Boolean({ description: "every logit was finite" }),
+    relative_error: Type.Optional(
+      nullable(
+        Type.Number({
+          description:
+            "max |Δ| over max |reference| of the logits against plain float64 loops; null: too large to check",
+        }),
+      ),
+    ),
+    cache_error: Type.Optional(
+      nullable(Type.Number({ description: "the same between one pass and token by token with the cache" })),
+    ),
   },
   { title: "LogitCheck", additionalProperties: true },
 );
@@ -71,7 +82,14 @@ export const Model = Type.Object(
         context_length: 40_960,
         precision: "float32",
         digest: `sha256:${"0f".repeat(32)}`,
-        logit_check: { passed: true, tokens: 512, cross_entropy_nats: 3.02, finite: true },
+        logit_check: {
+          passed: true,
+          tokens: 512,
+          cross_entropy_nats: 3.02,
+          finite: true,
+          relative_error: 4e-7,
+          cache_error: 2e-7,
+        },
         residual_norms: [14.2, 17.9, 21.4],
         metadata: {},
         created_at: "2026-11-22T12:00:00.000Z",

@@ -49,10 +49,6 @@ function validatorOf(schema: TSchema): Validator {
   return validator;
 }
 
-export function isValid<S extends TSchema>(schema: S, value: unknown): value is Static<S> {
-  return validatorOf(schema).Check(value);
-}
-
 /** Every violation as a JSON pointer and a sentence; empty when the value fits. */
 export function checkSchema(schema: TSchema, value: unknown, at = ""): FieldError[] {
   const validator = validatorOf(schema);

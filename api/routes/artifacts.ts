@@ -5,7 +5,14 @@ import { idPattern } from "../../domain/id.ts";
 import { Problem } from "../../domain/problem.ts";
 import { closed, parse } from "../../domain/schema.ts";
 import type { Artifact as ArtifactRow } from "../../prisma/client/client.ts";
-import { announceArtifact, asProblems, describeUpload, makeVisible, pendingOf } from "../artifact-upload.ts";
+import {
+  announceArtifact,
+  asProblems,
+  checkParts,
+  describeUpload,
+  makeVisible,
+  pendingOf,
+} from "../artifact-upload.ts";
 import { isUnchanged, sendEmpty } from "../conditional.ts";
 import type { App } from "../context.ts";
 import { found } from "../lookup.ts";
@@ -111,6 +118,7 @@ export async function artifactRoutes(app: App): Promise<void> {
       const pending = pendingOf(row);
       if (!pending?.upload)
         throw new Problem("UPLOAD_INCOMPLETE", "This artifact's bytes go to its content address in one PUT.");
+      checkParts(row, pending.upload, request.body.parts);
       const options = { expectedDigest: pending.digest, maxBytes: Number(row.size_bytes) };
       const joining = platform.store.completeUpload(row.workspace_id, pending.upload, request.body.parts, options);
       const blob = await asProblems(

@@ -1,4 +1,4 @@
-import { problemTable } from "../../domain/problem.ts";
+import { problemTable } from "../../domain/problem-table.ts";
 import type { App } from "../context.ts";
 
 const style = `body{font:16px/1.5 system-ui,sans-serif;max-width:48rem;margin:3rem auto;padding:0 1rem;color:#1d2433}

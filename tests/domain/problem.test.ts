@@ -5,11 +5,10 @@ import {
   OpenAIError,
   Problem,
   ProblemDetails,
-  problemCodes,
-  problemTable,
   toOpenAIError,
   toProblemDetails,
 } from "../../domain/problem.ts";
+import { problemCodes, problemTable } from "../../domain/problem-table.ts";
 import { checkSchema } from "../../domain/schema.ts";
 
 test("every code of the table has an error status, a title, a remedy and an UPPER_SNAKE name", () => {

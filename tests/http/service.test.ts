@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { problemCodes } from "../../domain/problem.ts";
+import { problemCodes } from "../../domain/problem-table.ts";
 import { expectProblem, type TestApi, testApi } from "./api.ts";
 
 let api: TestApi;
