@@ -2,6 +2,9 @@
 import { PrismaPg } from "@prisma/adapter-pg";
 import { type Prisma, PrismaClient } from "../prisma/client/client.ts";
 
+// The rows as others see them: nobody outside this folder imports the generated client.
+export type { ApiKey, Artifact, Dataset, Job, JobEvent, Model, Sae, Workspace } from "../prisma/client/client.ts";
+
 /** A transaction, or the database itself where one statement is enough. */
 export type Transaction = Prisma.TransactionClient;
 export type Json = Prisma.InputJsonValue;
