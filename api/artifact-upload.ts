@@ -10,9 +10,8 @@ import {
   type Upload,
   type UploadPart,
 } from "../platform/artifacts/store.ts";
-import type { Json } from "../platform/database.ts";
+import type { Artifact, Json } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
-import type { Artifact } from "../prisma/client/client.ts";
 import { bareDigest, contentUrl } from "./wire/artifact.ts";
 
 const uploadTimeMs = 24 * 3_600_000;

@@ -4,9 +4,8 @@ import type { Sample } from "../domain/dataset.ts";
 import { newId } from "../domain/id.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Metadata } from "../domain/schema.ts";
-import type { Json } from "../platform/database.ts";
+import type { Dataset, Json } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
-import type { Dataset } from "../prisma/client/client.ts";
 import type { Caller } from "./context.ts";
 import { nameTaken } from "./submit/submission.ts";
 

@@ -5,7 +5,7 @@ import type { DatasetSample } from "../domain/dataset.ts";
 import type { PageOf } from "../domain/page.ts";
 import { Problem } from "../domain/problem.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
-import type { Dataset } from "../prisma/client/client.ts";
+import type { Dataset } from "../platform/database.ts";
 
 const newline = 0x0a;
 

@@ -1,8 +1,8 @@
 // Finding what a request names: by id or by name, in the caller's workspace only.
 import { type IdKind, isId } from "../domain/id.ts";
 import { fieldProblem, Problem, type ProblemCode } from "../domain/problem.ts";
+import type { Dataset, Model, Sae } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
-import type { Dataset, Model, Sae } from "../prisma/client/client.ts";
 
 function named(kind: IdKind, workspaceId: string, idOrName: string) {
   return { workspace_id: workspaceId, ...(isId(kind, idOrName) ? { id: idOrName } : { name: idOrName }) };

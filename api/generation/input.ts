@@ -9,8 +9,8 @@ import {
 } from "../../domain/completion.ts";
 import { fieldProblem } from "../../domain/problem.ts";
 import type { CompletionInput, Sequence } from "../../domain/request.ts";
+import type { Model } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
-import type { Model } from "../../prisma/client/client.ts";
 import type { Caller } from "../context.ts";
 import { findModel, found } from "../lookup.ts";
 import { resolveSteering } from "./steering.ts";

@@ -4,8 +4,8 @@ import type { ResolvedEdit } from "../../domain/request.ts";
 import { parseFeature } from "../../domain/sae.ts";
 import { checkGateLayer, checkSteering, type Edit, type Steering, selectTokens } from "../../domain/steering.ts";
 import { checkLayer } from "../../domain/training.ts";
+import type { Model, Sae } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
-import type { Model, Sae } from "../../prisma/client/client.ts";
 import { findSae, referred } from "../lookup.ts";
 import { residualNorms } from "../wire/model.ts";
 

@@ -4,7 +4,7 @@ import { Type } from "typebox";
 import { Artifact } from "../../domain/artifact.ts";
 import { parseRange } from "../../domain/byte-range.ts";
 import { Problem } from "../../domain/problem.ts";
-import type { Artifact as ArtifactRow } from "../../prisma/client/client.ts";
+import type { Artifact as ArtifactRow } from "../../platform/database.ts";
 import { asProblems, makeVisible, pendingOf } from "../artifact-upload.ts";
 import { isUnchanged, sendEmpty } from "../conditional.ts";
 import type { App } from "../context.ts";

@@ -4,7 +4,7 @@ import { Artifact, CompleteUpload, CreateArtifact, GivenDigest } from "../../dom
 import { idPattern } from "../../domain/id.ts";
 import { Problem } from "../../domain/problem.ts";
 import { closed, parse } from "../../domain/schema.ts";
-import type { Artifact as ArtifactRow } from "../../prisma/client/client.ts";
+import type { Artifact as ArtifactRow } from "../../platform/database.ts";
 import {
   announceArtifact,
   asProblems,

@@ -6,7 +6,7 @@ import { CreateDataset, CreateDatasetFromArtifact, Dataset, DatasetSample } from
 import { maximumPageLimit, Page, PageQuery, toPage } from "../../domain/page.ts";
 import { closed, parse } from "../../domain/schema.ts";
 import { mapSamples, readDataset } from "../../formats/dataset.ts";
-import type { Dataset as DatasetRow } from "../../prisma/client/client.ts";
+import type { Dataset as DatasetRow } from "../../platform/database.ts";
 import { sendEmpty } from "../conditional.ts";
 import type { App } from "../context.ts";
 import { inSamples, storeDataset } from "../dataset-intake.ts";

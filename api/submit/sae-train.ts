@@ -12,7 +12,7 @@ import {
   type SaeTrainSettings,
   type TrainEstimate,
 } from "../../domain/training.ts";
-import type { Model } from "../../prisma/client/client.ts";
+import type { Model } from "../../platform/database.ts";
 import { findDataset, findModel, referred } from "../lookup.ts";
 import { nameTaken, type Submission } from "./submission.ts";
 

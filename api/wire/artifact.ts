@@ -1,5 +1,5 @@
 import type { ArtifactLink, Upload, Artifact as WireArtifact } from "../../domain/artifact.ts";
-import type { Artifact } from "../../prisma/client/client.ts";
+import type { Artifact } from "../../platform/database.ts";
 
 /** Rows keep the bare hexadecimal digest. */
 export function wireDigest(digest: string): string {

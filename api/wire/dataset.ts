@@ -1,5 +1,5 @@
 import type { Dataset as WireDataset } from "../../domain/dataset.ts";
-import type { Dataset } from "../../prisma/client/client.ts";
+import type { Dataset } from "../../platform/database.ts";
 import { wireDigest } from "./artifact.ts";
 
 export function wireDataset(row: Dataset): WireDataset {

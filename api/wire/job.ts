@@ -1,7 +1,7 @@
 import type { Job as WireJob, JobEvent as WireJobEvent } from "../../domain/job.ts";
 import { isTerminal } from "../../domain/job.ts";
+import type { Job, JobEvent } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
-import type { Job, JobEvent } from "../../prisma/client/client.ts";
 import { wireArtifactLink } from "./artifact.ts";
 
 /** Rows of a page with what their own table does not hold: artifacts, the newest checkpoint, the place in the queue. */

@@ -1,5 +1,5 @@
 import type { Key as WireKey } from "../../domain/key.ts";
-import type { ApiKey, Workspace } from "../../prisma/client/client.ts";
+import type { ApiKey, Workspace } from "../../platform/database.ts";
 
 export function wireKey(row: ApiKey & { workspace: Pick<Workspace, "name"> }, secret?: string): WireKey {
   return {

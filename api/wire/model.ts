@@ -1,5 +1,5 @@
 import type { LogitCheck, Model as WireModel } from "../../domain/model.ts";
-import type { Model } from "../../prisma/client/client.ts";
+import type { Model } from "../../platform/database.ts";
 
 /** What the import measured, as its row keeps it. */
 interface ModelStats {

@@ -1,5 +1,5 @@
 import type { Sae as WireSae } from "../../domain/sae.ts";
-import type { Sae } from "../../prisma/client/client.ts";
+import type { Sae } from "../../platform/database.ts";
 
 export function wireSae(row: Sae): WireSae {
   return {
