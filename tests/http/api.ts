@@ -9,7 +9,7 @@ import type { Scope } from "../../domain/key.ts";
 import { type ProblemCode, ProblemDetails } from "../../domain/problem.ts";
 import { checkSchema } from "../../domain/schema.ts";
 import { hashApiKey } from "../../platform/bootstrap.ts";
-import type { Model, Sae } from "../../prisma/client/client.ts";
+import type { Model, Sae } from "../../platform/database.ts";
 import { type TestPlatform, testPlatform } from "../support/platform.ts";
 
 export interface TestApi {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { ChatCompletion, ChatCompletionChunk } from "../../domain/completion.ts";
 import { CompletionInput } from "../../domain/request.ts";
-import type { Model } from "../../prisma/client/client.ts";
+import type { Model } from "../../platform/database.ts";
 import { expectBody, expectOpenAIError, modelRow, type TestApi, testApi } from "./api.ts";
 import { recite, type ScriptedWorker, scriptedWorker } from "./worker.ts";
 

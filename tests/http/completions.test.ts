@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { Completion } from "../../domain/completion.ts";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
 import { CompletionInput } from "../../domain/request.ts";
-import type { Model, Sae } from "../../prisma/client/client.ts";
+import type { Model, Sae } from "../../platform/database.ts";
 import { expectBody, expectOpenAIError, modelRow, saeRow, type TestApi, testApi } from "./api.ts";
 import { recite, type ScriptedWorker, scriptedWorker } from "./worker.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fieldProblem } from "../../domain/problem.ts";
 import { EncodeResponse } from "../../domain/sae.ts";
-import type { Sae } from "../../prisma/client/client.ts";
+import type { Sae } from "../../platform/database.ts";
 import { expectBody, expectProblem, modelRow, saeRow, type TestApi, testApi } from "./api.ts";
 import { type Answerer, type ScriptedWorker, scriptedWorker } from "./worker.ts";
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Job } from "../../domain/job.ts";
 import { TrainEstimate } from "../../domain/training.ts";
+import type { Model } from "../../platform/database.ts";
 import type { JobClaim } from "../../platform/jobs.ts";
-import type { Model } from "../../prisma/client/client.ts";
 import { takeDelivery } from "../support/deliveries.ts";
 import { datasetOf, expectBody, expectProblem, modelRow, saeRow, type TestApi, testApi } from "./api.ts";
 

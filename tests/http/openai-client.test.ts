@@ -2,7 +2,7 @@
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fieldProblem } from "../../domain/problem.ts";
-import type { Model, Sae } from "../../prisma/client/client.ts";
+import type { Model, Sae } from "../../platform/database.ts";
 import { modelRow, saeRow, type TestApi, testApi } from "./api.ts";
 import { recite, type ScriptedWorker, scriptedWorker } from "./worker.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Job } from "../../domain/job.ts";
 import { Sae } from "../../domain/sae.ts";
-import type { Model } from "../../prisma/client/client.ts";
+import type { Model } from "../../platform/database.ts";
 import { datasetOf, expectBody, expectProblem, modelRow, saeRow, type TestApi, testApi } from "./api.ts";
 
 let api: TestApi;

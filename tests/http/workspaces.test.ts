@@ -1,7 +1,7 @@
 // One workspace cannot see, name, change or delete what belongs to another: for each of them it does not exist.
 import type { Agent } from "supertest";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Dataset, Model, Sae } from "../../prisma/client/client.ts";
+import type { Dataset, Model, Sae } from "../../platform/database.ts";
 import { testWorkspace } from "../support/platform.ts";
 import { expectOpenAIError, expectProblem, modelRow, saeRow, type TestApi, testApi } from "./api.ts";
 
