@@ -51,7 +51,9 @@ export async function registerBundled(
       where: { workspace_id: workspaceId, kind, state: { in: ["queued", "running"] }, input: path },
     });
     const id = earlier?.id ?? newId("job");
-    if (!earlier) await platform.db.$transaction((tx) => platform.jobs.create(tx, { id, workspaceId, kind, input }));
+    // Ahead of whatever somebody has queued meanwhile: they are short, and the others may need them.
+    const job = { id, workspaceId, kind, input, priority: 10 };
+    if (!earlier) await platform.db.$transaction((tx) => platform.jobs.create(tx, job));
     const row = await platform.jobs.waitForEnd(id, IMPORT_TIMEOUT_MS, signal);
     if (signal.aborted) return;
     if (row?.state !== "succeeded") throw new Error(`${kind} of ${name}: ${JSON.stringify(row?.error ?? row?.state)}`);
