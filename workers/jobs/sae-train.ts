@@ -175,8 +175,18 @@ function latest(steps: readonly StepReport[]): StepReport[] {
 }
 
 function metricsOf(settings: SaeTrainSettings, step: StepReport) {
-  const { sae, dead, ...numbers } = step;
-  return { layer: settings.layers[sae], ...numbers, dead_fraction: dead / settings.width };
+  return {
+    layer: settings.layers[step.sae],
+    step: step.step,
+    tokens: step.rows,
+    loss: step.loss,
+    fraction_variance_unexplained: step.fvu,
+    auxiliary_loss: step.aux,
+    l0_per_token: step.l0,
+    dead_fraction: step.dead / settings.width,
+    gradient_norm: step.gradientNorm,
+    learning_rate: step.learningRate,
+  };
 }
 
 /** The trainer says so before it spoils its weights; the client can act on it. */
