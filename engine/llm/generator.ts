@@ -227,8 +227,16 @@ function createBatch(model: LanguageModel): Batch {
       const { vocabulary } = model.config;
       const ended: Sequence[] = [];
       rows.forEach((s, row) => {
-        cache.append(s, result, s, 1, 1);
-        if (running[s]!.take(result.logits.subarray(row * vocabulary, (row + 1) * vocabulary))) ended.push(running[s]!);
+        const sequence = running[s]!;
+        try {
+          const done = sequence.take(result.logits.subarray(row * vocabulary, (row + 1) * vocabulary));
+          cache.append(s, result, s, 1, 1);
+          if (done) ended.push(sequence);
+        } catch (error) {
+          // Only its own numbers are spoilt (an edit beyond float32), and they stay out of the cache for whoever gets the slot.
+          sequence.output.fail(error);
+          ended.push(sequence);
+        }
       });
       for (const sequence of ended) batch.remove(sequence);
     },

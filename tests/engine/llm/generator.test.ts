@@ -196,6 +196,27 @@ describe("the generator", () => {
     expect(generator.load).toEqual({ active: 0, waiting: 0, cacheBytes: 0 });
   });
 
+  it("a request whose edit leaves the numbers ends alone with the reason, and its slot serves the next", async () => {
+    const beyond: SteeringEdit = {
+      layer: 0,
+      direction: new Float32Array(model.config.dModel).fill(1e30),
+      c0: 1e10,
+      c1: 0,
+      c2: 0,
+      selection: { prompt: new Uint8Array(20), generation: { from: 3, to: 40 }, excludeSpecial: false },
+    };
+    const idsOf = (length: number) => Int32Array.from({ length }, (_, i) => 3 + ((7 * i + length) % 300));
+    const others = [9, 11, 13].map((length) => ({ promptIds: idsOf(length), maxTokens: 24 }));
+    const generator = createGenerator(model);
+    const alone: Answer[] = [];
+    for (const request of others) alone.push(await answer(generator, request));
+    const together = others.map((request) => answer(generator, request));
+    const spoilt = answer(generator, { promptIds: idsOf(20), maxTokens: 40, edits: [beyond] });
+    await expect(spoilt).rejects.toThrow(/not a number/);
+    expect((await answer(generator, others[0]!)).ids).toEqual(alone[0]!.ids);
+    expect((await Promise.all(together)).map(({ ids }) => ids)).toEqual(alone.map(({ ids }) => ids));
+  });
+
   it("a reader who leaves takes the request out of the batch", async () => {
     const generator = createGenerator(model);
     for await (const event of generator.add({ ...greedy, promptIds: [7, 8, 9], maxTokens: 400 })) {
