@@ -194,7 +194,8 @@ async function readExactly(handle: FileHandle, position: number, length: number)
   const out = new Uint8Array(length);
   let done = 0;
   while (done < length) {
-    const { bytesRead } = await handle.read(out, done, length - done, position + done);
+    // One read takes at most 2 GiB; the embedding of a large model in float32 has more.
+    const { bytesRead } = await handle.read(out, done, Math.min(length - done, 2 ** 30), position + done);
     if (bytesRead === 0) throw new SafetensorsError(`the file ended at byte ${position + done}`);
     done += bytesRead;
   }

@@ -11,11 +11,14 @@ export interface CheckedContent {
   verify(): StoredBlob;
 }
 
+/** Hashes and files of Node take at most 2 GiB at once, which a checkpoint of a large training exceeds. */
+const pieceBytes = 64 * 2 ** 20;
+
 export function checkedContent(content: Content, options: PutOptions): CheckedContent {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   async function* pass(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of content instanceof Uint8Array ? [content] : content) {
+    for await (const chunk of content instanceof Uint8Array ? piecesOf(content) : content) {
       sizeBytes += chunk.byteLength;
       if (options.maxBytes !== undefined && sizeBytes > options.maxBytes)
         throw new BlobTooLarge(`the content has more than ${options.maxBytes} bytes`);
@@ -32,4 +35,8 @@ export function checkedContent(content: Content, options: PutOptions): CheckedCo
       return { digest, sizeBytes };
     },
   };
+}
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }
