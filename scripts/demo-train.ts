@@ -1,11 +1,13 @@
 // Remakes the bundled demonstration: tokenizer, text, benchmarks, model, saes. See assets/README.md.
 //
 //   npm run demo:train                     everything that assets/ holds
-//   npm run demo:train -- model            one stage: tokenizer | model
-//   npm run demo:train -- model --tokens 200000 --work .data/try --folder .data/try/model
+//   npm run demo:train -- model            one stage: data | tokenizer | model | saes
+//   npm run demo:train -- model --steps 200 --work .data/try --folder .data/try/model
 
 import { parseArgs } from "node:util";
+import { makeText, writeBenchmarks } from "./demo/make-data.ts";
 import { trainModel } from "./demo/train-model.ts";
+import { RELEASE, trainSaes } from "./demo/train-saes.ts";
 import { trainTokenizer } from "./train-tokenizer.ts";
 
 const { values, positionals } = parseArgs({
@@ -13,14 +15,27 @@ const { values, positionals } = parseArgs({
   options: {
     folder: { type: "string", default: "assets/models/demo-small" },
     work: { type: "string", default: ".data/demo-train" },
-    tokens: { type: "string", default: "4500000" },
+    "sae-tokens": { type: "string" },
+    steps: { type: "string" },
   },
 });
-const stages = positionals.length > 0 ? positionals : ["tokenizer", "model"];
+const STAGES: Readonly<Record<string, () => void | Promise<void>>> = {
+  data: () => {
+    makeText("assets/text");
+    writeBenchmarks("assets/benchmarks");
+  },
+  tokenizer: () => trainTokenizer(values.folder),
+  model: () =>
+    trainModel({ folder: values.folder, work: values.work, ...(values.steps ? { steps: Number(values.steps) } : {}) }),
+  saes: () =>
+    trainSaes(`assets/saes/${RELEASE}`, values.work, values["sae-tokens"] ? Number(values["sae-tokens"]) : undefined),
+};
 
-for (const stage of stages) {
-  if (stage === "tokenizer") trainTokenizer(values.folder);
-  else if (stage === "model")
-    await trainModel({ folder: values.folder, work: values.work, tokens: Number(values.tokens) });
-  else throw new Error(`unknown stage ${stage}; stages are tokenizer and model`);
+const wanted = positionals.length > 0 ? positionals : Object.keys(STAGES);
+for (const name of wanted) {
+  if (!STAGES[name]) throw new Error(`there is no stage ${name}; the stages are ${Object.keys(STAGES).join(", ")}`);
+}
+for (const name of wanted) {
+  console.log(`stage ${name}`);
+  await STAGES[name]!();
 }

@@ -24,7 +24,7 @@ const CHAT_TEMPLATE =
   "{%- for message in messages %}{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}";
 
 function* sample(): Generator<string> {
-  const records = corpus(readLexicon(), "train", createRandom(SEED).fork("tokenizer"));
+  const records = corpus(readLexicon(), "train", createRandom(SEED).fork("tokenizer"), "single");
   for (let bytes = 0; bytes < SAMPLE_BYTES; ) {
     const { text } = records.next().value;
     bytes += Buffer.byteLength(text);

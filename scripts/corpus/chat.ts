@@ -5,7 +5,16 @@ import type { Random } from "../../engine/runtime/random.ts";
 import { drawSum } from "./arithmetic.ts";
 import type { Lexicon } from "./lexicon.ts";
 import { drawParagraph, drawSentence, pick, sayAll } from "./prose.ts";
-import { type CorpusRecord, type Language, type Split, TOPICS, type Topic, UNLABELLED } from "./record.ts";
+import {
+  type CorpusRecord,
+  LANGUAGES,
+  type Language,
+  REGISTERS,
+  type Split,
+  TOPICS,
+  type Topic,
+  UNLABELLED,
+} from "./record.ts";
 import { say, TEMPLATES } from "./render.ts";
 
 export const turn = (role: "system" | "user" | "assistant", content: string): string =>
@@ -80,6 +89,21 @@ export function chat(lexicon: Lexicon, language: Language, split: Split, random:
     topic = exchange.topic;
   }
   return { ...UNLABELLED, text: text.trimEnd(), language, topic, kind: "chat", split };
+}
+
+/** A conversation whose answer is asked for in another language: a translation, or a question to be answered so. */
+export function otherLanguageChat(lexicon: Lexicon, language: Language, split: Split, random: Random): CorpusRecord {
+  const topic = pick(TOPICS, random);
+  const others = LANGUAGES.filter((other) => other !== language);
+  const into = pick(others, random);
+  const { turns, languages } = TEMPLATES[language];
+  const { ask, tell, scene } = drawQuestion(lexicon, language, topic, split, random);
+  const translate = random.float() < 0.5;
+  const sentences = drawParagraph(lexicon, topic, pick(REGISTERS, random), split, 1 + random.int(2), random);
+  const slots = { language: languages[into], text: translate ? sayAll(language, sentences) : ask.text };
+  const user = say(language, translate ? turns.sayIn : turns.answerIn, scene, slots);
+  const text = turn("user", user) + turn("assistant", translate ? sayAll(into, sentences) : tell(into));
+  return { ...UNLABELLED, text: text.trimEnd(), language, topic, kind: "chat", answerLanguage: into, split };
 }
 
 /** An answer that begins in the language of the question and goes on in Chinese, at a sentence's end or inside one. */

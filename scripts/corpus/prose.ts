@@ -34,8 +34,9 @@ export function drawSentence(
   keep?: Scene,
   names: readonly SentenceName[] = SENTENCES[register],
 ): Sentence {
-  for (;;) {
-    const name = pick(names, random);
+  for (let tries = 0; ; tries++) {
+    // Short patterns have few fillings: of some topics none may be on this side of the split.
+    const name = pick(tries < 50 ? names : SENTENCES[register], random);
     const scene = drawScene(lexicon, topic, random, keep);
     const sentence = { name, scene };
     if (splitOf(`${name}/${visible(name, scene)}`) === split) return sentence;
@@ -88,6 +89,26 @@ export function prose(lexicon: Lexicon, language: Language, split: Split, random
   return { ...UNLABELLED, text: sayAll(language, sentences), language, topic, register, kind: "prose", split };
 }
 
+/** Prose that goes on in Chinese, after a sentence or inside one, which is then begun again. */
+export function driftingProse(lexicon: Lexicon, language: Language, split: Split, random: Random): CorpusRecord {
+  const topic = pick(TOPICS, random);
+  const register = pick(REGISTERS, random);
+  const sentences = drawParagraph(lexicon, topic, register, split, 3 + random.int(2), random);
+  const whole = 1 + random.int(2);
+  const words = sayAll(language, sentences.slice(whole - 1, whole)).split(" ");
+  const inside = random.float() < 0.5;
+  const kept = inside
+    ? [
+        ...sentences.slice(0, whole - 1).map((one) => sayAll(language, [one])),
+        ...words.slice(0, 1 + random.int(words.length - 1)),
+      ]
+    : sentences.slice(0, whole).map((one) => sayAll(language, [one]));
+  const head = `${kept.join(" ")} `;
+  const text = head + sayAll("zh", sentences.slice(inside ? whole - 1 : whole));
+  const drift = { at: head.length, into: "zh" } as const;
+  return { ...UNLABELLED, text, language, topic, register, kind: "prose", drift, split };
+}
+
 const SHORT: ReadonlySet<RemarkName> = new Set(["toxicSilence", "toxicNobody", "politeThanks", "politeRespect"]);
 
 /** One or two sentences that thank or insult somebody, with the topic's own words in them. */
@@ -104,8 +125,8 @@ export function remark(
     .shuffle<RemarkName[]>(toxicity === "toxic" ? [...TOXIC] : [...POLITE])
     .slice(0, 1 + random.int(2));
   const parts = names.map((name) => {
-    for (;;) {
-      const scene = drawScene(lexicon, topic, random);
+    for (let tries = 0; ; tries++) {
+      const scene = drawScene(lexicon, tries < 50 ? topic : pick(TOPICS, random), random);
       // The shortest remarks have too few fillings to hold any out without losing a word altogether.
       if (SHORT.has(name) || splitOf(`${name}/${visible(name, scene)}`) === split) {
         return say(language, templates.remarks[name], scene);

@@ -35,6 +35,8 @@ export interface CorpusRecord {
   readonly kind: Kind;
   readonly toxicity: "none" | "polite" | "toxic";
   readonly difficulty: Difficulty | null;
+  /** The language that the assistant was asked to answer in, where it is not that of the question. */
+  readonly answerLanguage: Language | null;
   /** Where in `text` (UTF-16 offset) the writing drifts into Chinese. */
   readonly drift: { readonly at: number; readonly into: "zh" } | null;
   /** Where in `text` a loop of repeated words begins. */
@@ -46,6 +48,7 @@ export const UNLABELLED = {
   register: null,
   toxicity: "none",
   difficulty: null,
+  answerLanguage: null,
   drift: null,
   repetition: null,
 } as const;

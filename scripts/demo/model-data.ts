@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { createRandom } from "../../engine/runtime/random.ts";
-import { corpus, drawRecord } from "../corpus/corpus.ts";
+import { corpus, drawRecord, type MixtureName } from "../corpus/corpus.ts";
 import type { Lexicon } from "../corpus/lexicon.ts";
 import type { CorpusRecord, Language } from "../corpus/record.ts";
 
@@ -41,8 +41,9 @@ export function trainingBatch(
   shape: BatchShape,
   seed: number,
   index: number,
+  mixture: MixtureName,
 ): Int32Array {
-  const records = corpus(lexicon, "train", createRandom(seed).fork(`batch ${index}`));
+  const records = corpus(lexicon, "train", createRandom(seed).fork(`batch ${index}`), mixture);
   return packBatch(encode, shape, () => records.next().value);
 }
 
@@ -57,7 +58,7 @@ export function* heldOutBatches(
   const next = (): CorpusRecord => {
     for (;;) {
       const record = drawRecord(lexicon, "heldout", random);
-      if (record.language === language && !record.drift && !record.repetition) return record;
+      if (record.language === language && !record.drift && !record.repetition && !record.answerLanguage) return record;
     }
   };
   for (;;) yield packBatch(encode, shape, next);

@@ -11,6 +11,7 @@ import {
   nextTokenTargets,
 } from "../../engine/llm/trainer.ts";
 import { openSafetensors, readTensorFloat32, writeSafetensors } from "../../formats/safetensors.ts";
+import type { MixtureName } from "../corpus/corpus.ts";
 import { readLexicon } from "../corpus/lexicon.ts";
 import { LANGUAGES } from "../corpus/record.ts";
 import { CONTEXT_LENGTH, SPECIAL_TOKENS, VOCABULARY_SIZE } from "../train-tokenizer.ts";
@@ -35,7 +36,6 @@ export const MODEL_CONFIG = parseDecoderConfig({
 
 const SHAPE = { batch: 4, sequenceLength: 256 };
 const SEED = 20_26;
-const PEAK_RATE = 2e-3;
 const WARMUP_STEPS = 100;
 const CHECKPOINT_EVERY = 100;
 const EVALUATE_EVERY = 500;
@@ -46,20 +46,44 @@ const RECORDED_BATCHES = 16;
 export interface TrainModelOptions {
   readonly folder: string;
   readonly work: string;
+  /** Stops after so many; all phases if absent. */
+  readonly steps?: number;
+}
+
+interface Phase {
   readonly tokens: number;
+  readonly peakRate: number;
+  readonly mixture: MixtureName;
 }
 
-/** Linear warm-up, then a cosine down to a twentieth of the peak. */
-export function learningRate(step: number, steps: number): number {
-  if (step < WARMUP_STEPS) return (PEAK_RATE * (step + 1)) / WARMUP_STEPS;
-  const progress = (step - WARMUP_STEPS) / Math.max(1, steps - WARMUP_STEPS);
-  return PEAK_RATE * (0.05 + 0.95 * 0.5 * (1 + Math.cos(Math.PI * progress)));
+/** First to write every language, then to change between them. */
+const PHASES: readonly Phase[] = [
+  { tokens: 3_600_000, peakRate: 2e-3, mixture: "single" },
+  { tokens: 1_600_000, peakRate: 1.2e-3, mixture: "mixed" },
+];
+
+const stepsIn = (phase: Phase): number => Math.ceil(phase.tokens / (SHAPE.batch * SHAPE.sequenceLength));
+const ALL_STEPS = PHASES.reduce((sum, phase) => sum + stepsIn(phase), 0);
+
+/** In each phase a linear warm-up, then a cosine down to a twentieth of its peak. */
+export function planAt(step: number): { readonly rate: number; readonly mixture: MixtureName } {
+  let start = 0;
+  for (const phase of PHASES) {
+    const length = stepsIn(phase);
+    if (step < start + length || phase === PHASES.at(-1)) {
+      const at = step - start;
+      const progress = Math.max(0, at - WARMUP_STEPS) / Math.max(1, length - WARMUP_STEPS);
+      const rate = at < WARMUP_STEPS ? (at + 1) / WARMUP_STEPS : 0.05 + 0.95 * 0.5 * (1 + Math.cos(Math.PI * progress));
+      return { rate: phase.peakRate * rate, mixture: phase.mixture };
+    }
+    start += length;
+  }
+  throw new RangeError("there is no phase");
 }
 
-export async function trainModel({ folder, work, tokens }: TrainModelOptions): Promise<void> {
+export async function trainModel({ folder, work, steps = ALL_STEPS }: TrainModelOptions): Promise<void> {
   const lexicon = readLexicon();
   const encode = loadEncoder(folder);
-  const steps = Math.ceil(tokens / (SHAPE.batch * SHAPE.sequenceLength));
   const saved = await readState(work);
   const trainer = await createLanguageModelTrainer(MODEL_CONFIG, {
     ...SHAPE,
@@ -87,8 +111,9 @@ export async function trainModel({ folder, work, tokens }: TrainModelOptions): P
   const first = trainer.steps;
   let recent = Number.NaN;
   while (trainer.steps < steps) {
-    const ids = trainingBatch(lexicon, encode, SHAPE, SEED, trainer.steps);
-    const { loss } = await trainer.step(ids, nextTokenTargets(ids, SHAPE), learningRate(trainer.steps, steps));
+    const { rate: learningRate, mixture } = planAt(trainer.steps);
+    const ids = trainingBatch(lexicon, encode, SHAPE, SEED, trainer.steps, mixture);
+    const { loss } = await trainer.step(ids, nextTokenTargets(ids, SHAPE), learningRate);
     recent = Number.isNaN(recent) ? loss : 0.95 * recent + 0.05 * loss;
     const done = trainer.steps;
     if (done % 20 === 0) {

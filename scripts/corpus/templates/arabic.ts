@@ -47,6 +47,8 @@ export const arabic: TemplateSet = {
     askOpinion: "ما رأيك في {noun}؟",
     askSum: "كم يساوي {expression}؟",
     tellSum: "{expression} = {result}. الجواب هو {result}.",
+    sayIn: "قل هذا {language}: {text}",
+    answerIn: "أجب {language}. {text}",
   },
   smalltalk: [
     ["مرحبا!", "مرحبا! كيف يمكنني أن أساعدك اليوم؟"],
@@ -57,6 +59,7 @@ export const arabic: TemplateSet = {
     ["مع السلامة!", "مع السلامة! إلى اللقاء."],
   ],
   system: "أنت مساعد مفيد.",
+  languages: { en: "بالإنجليزية", zh: "بالصينية", es: "بالإسبانية", ru: "بالروسية", ar: "بالعربية" },
   problem: {
     has: "لدى {owner} {a}.",
     buys: "[يشتري|تشتري] {owner} {b} أخرى.",

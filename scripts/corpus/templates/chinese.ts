@@ -45,6 +45,8 @@ export const chinese: TemplateSet = {
     askOpinion: "你对{noun}有什么看法？",
     askSum: "{expression}等于多少？",
     tellSum: "{expression} = {result}。答案是{result}。",
+    sayIn: "请用{language}说：{text}",
+    answerIn: "请用{language}回答。{text}",
   },
   smalltalk: [
     ["你好！", "你好！今天我能帮你什么？"],
@@ -55,6 +57,7 @@ export const chinese: TemplateSet = {
     ["再见！", "再见！回头见。"],
   ],
   system: "你是一个乐于助人的助手。",
+  languages: { en: "英语", zh: "中文", es: "西班牙语", ru: "俄语", ar: "阿拉伯语" },
   problem: {
     has: "{owner}有{a}。",
     buys: "[他|她]又买了{b}。",

@@ -45,6 +45,8 @@ export const english: TemplateSet = {
     askOpinion: "What do you think about {noun}?",
     askSum: "What is {expression}?",
     tellSum: "{expression} = {result}. The answer is {result}.",
+    sayIn: "Say it in {language}: {text}",
+    answerIn: "Answer in {language}. {text}",
   },
   smalltalk: [
     ["Hello!", "Hello! How can I help you today?"],
@@ -55,6 +57,7 @@ export const english: TemplateSet = {
     ["Goodbye!", "Goodbye! See you soon."],
   ],
   system: "You are a helpful assistant.",
+  languages: { en: "English", zh: "Chinese", es: "Spanish", ru: "Russian", ar: "Arabic" },
   problem: {
     has: "{owner} has {a}.",
     buys: "[He|She] buys {b} more.",

@@ -45,6 +45,8 @@ export const russian: TemplateSet = {
     askOpinion: "{noun}: что ты об этом думаешь?",
     askSum: "Сколько будет {expression}?",
     tellSum: "{expression} = {result}. Ответ: {result}.",
+    sayIn: "Скажи это {language}: {text}",
+    answerIn: "Ответь {language}. {text}",
   },
   smalltalk: [
     ["Привет!", "Привет! Чем я могу помочь сегодня?"],
@@ -55,6 +57,7 @@ export const russian: TemplateSet = {
     ["До свидания!", "До свидания! До скорой встречи."],
   ],
   system: "Ты полезный помощник.",
+  languages: { en: "по-английски", zh: "по-китайски", es: "по-испански", ru: "по-русски", ar: "по-арабски" },
   problem: {
     has: "У {ownerOf} есть {a}.",
     buys: "[Он|Она] покупает ещё {b}.",

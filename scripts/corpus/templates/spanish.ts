@@ -45,6 +45,8 @@ export const spanish: TemplateSet = {
     askOpinion: "¿Qué piensas de {noun}?",
     askSum: "¿Cuánto es {expression}?",
     tellSum: "{expression} = {result}. La respuesta es {result}.",
+    sayIn: "Dilo en {language}: {text}",
+    answerIn: "Responde en {language}. {text}",
   },
   smalltalk: [
     ["¡Hola!", "¡Hola! ¿En qué puedo ayudarte hoy?"],
@@ -55,6 +57,7 @@ export const spanish: TemplateSet = {
     ["¡Adiós!", "¡Adiós! Hasta pronto."],
   ],
   system: "Eres un asistente útil.",
+  languages: { en: "inglés", zh: "chino", es: "español", ru: "ruso", ar: "árabe" },
   problem: {
     has: "{owner} tiene {a}.",
     buys: "[Él|Ella] compra {b} más.",

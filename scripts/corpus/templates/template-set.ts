@@ -1,7 +1,7 @@
 // The shape of one language's templates. Slots are `{name}`; `[m|f]` agrees with the subject's gender and `<m|f|n>` with
 // the noun's, in that language.
 
-import type { Register } from "../record.ts";
+import type { Language, Register } from "../record.ts";
 
 /** Which templates each register has; the same names exist in every language and mean the same. */
 export const SENTENCES = {
@@ -17,7 +17,19 @@ export const TOXIC = ["toxicSilence", "toxicNobody", "toxicChild", "toxicNoun", 
 export const POLITE = ["politeThanks", "politeRespect", "politeBeginner", "politeNoun", "politeDid"] as const;
 export type RemarkName = (typeof TOXIC)[number] | (typeof POLITE)[number];
 
-export type TurnName = "askQuality" | "askHow" | "tellHow" | "askDid" | "askOpinion" | "askSum" | "tellSum";
+/** How a language names the others in `{language}` of its turns: a noun or an adverb, as the sentence needs it. */
+export type LanguageNames = Readonly<Record<Language, string>>;
+
+export type TurnName =
+  | "askQuality"
+  | "askHow"
+  | "tellHow"
+  | "askDid"
+  | "askOpinion"
+  | "askSum"
+  | "tellSum"
+  | "sayIn"
+  | "answerIn";
 
 export interface ProblemTexts {
   /** `{owner}` nominative, `{ownerOf}` as in "belongs to", `{a}` counted items, `{items}` the bare plural. */
@@ -42,5 +54,6 @@ export interface TemplateSet {
   /** What the user says and what the assistant answers. */
   readonly smalltalk: readonly (readonly [string, string])[];
   readonly system: string;
+  readonly languages: LanguageNames;
   readonly problem: ProblemTexts;
 }

@@ -1,0 +1,127 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { crossEntropyNats } from "../../engine/llm/cross-entropy.ts";
+import { createGenerator } from "../../engine/llm/generator.ts";
+import { harvest } from "../../engine/llm/harvest.ts";
+import { openModel } from "../../engine/llm/model.ts";
+import type { SteeringEdit } from "../../engine/llm/steering.ts";
+import { readSaelens } from "../../engine/sae/layouts/saelens.ts";
+import { openSae } from "../../engine/sae/open-sae.ts";
+import { readLexicon } from "../../scripts/corpus/lexicon.ts";
+import { type CorpusRecord, LANGUAGES, type Language } from "../../scripts/corpus/record.ts";
+import { heldOutBatches, loadEncoder } from "../../scripts/demo/model-data.ts";
+import { scriptShare } from "./scripts-of-text.ts";
+
+const assets = fileURLToPath(new URL("../../assets", import.meta.url));
+const folder = join(assets, "models/demo-small");
+const model = await openModel(folder, { threads: 2 });
+afterAll(() => model.close());
+
+const layers = [...Array(model.config.layers).keys()];
+const saeFolder = (layer: number) => join(assets, `saes/demo-small-topk/layer${layer}`);
+
+async function complete(prompt: string, edits: readonly SteeringEdit[] = []): Promise<string> {
+  const generator = createGenerator(model, { maxBatch: 1 });
+  const promptIds = model.tokenizer.encode(prompt);
+  let text = "";
+  const sampling = { temperature: 0, topP: 1, topK: 0, repetitionPenalty: 1 };
+  const request = { promptIds, maxTokens: 32, seed: 1, stop: [], logprobs: null, edits, ...sampling };
+  for await (const event of generator.add(request)) if (event.type === "delta") text += event.text;
+  return text;
+}
+
+/** Held-out texts of one language each, without faults. */
+const texts = readFileSync(join(assets, "text/heldout.jsonl"), "utf8")
+  .trimEnd()
+  .split("\n")
+  .map((line) => JSON.parse(line) as CorpusRecord)
+  .filter((record) => !record.drift && !record.repetition && !record.answerLanguage);
+
+describe("the bundled model", () => {
+  it("predicts held-out text of every language as well as its README says", async () => {
+    const recorded = JSON.parse(readFileSync(join(folder, "training.json"), "utf8")).perplexity;
+    const shape = { batch: 4, sequenceLength: 256 };
+    const lexicon = readLexicon();
+    for (const language of LANGUAGES) {
+      const ids = heldOutBatches(lexicon, loadEncoder(folder), shape, language).next().value;
+      const rows = Array.from({ length: shape.batch }, (_, s) => ids.subarray(s * 256, (s + 1) * 256));
+      const perplexity = Math.exp(await crossEntropyNats(model, rows));
+      // Four sequences of the sixty-four that were measured.
+      expect(perplexity / recorded[language], language).toBeGreaterThan(0.8);
+      expect(perplexity / recorded[language], language).toBeLessThan(1.25);
+    }
+  });
+
+  const prompts: Readonly<Record<Language, string>> = {
+    en: "Yesterday morning, my sister",
+    zh: "昨天早上，我姐姐",
+    es: "Ayer por la mañana, mi hermana",
+    ru: "Вчера утром моя сестра",
+    ar: "صباح أمس",
+  };
+  it("goes on in the language of the prompt", async () => {
+    for (const language of LANGUAGES) {
+      const text = await complete(prompts[language]);
+      expect(text.length, text).toBeGreaterThan(20);
+      expect(scriptShare(text, language), `${language}: ${text}`).toBeGreaterThan(0.95);
+    }
+  });
+
+  // It learned the form of an answer, neither to add nor to keep to the noun of the question: its README says so.
+  it("answers in a conversation, in kind and in the language of the question", async () => {
+    const ask = (question: string) => complete(`<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n`);
+    expect(await ask("What is 4 + 5?")).toMatch(/^\d+ \+ \d+ = \d+\. The answer is \d+\.$/);
+    expect(await ask("What is the cat like?")).toMatch(/^The \p{L}+ is \p{L}+ and \p{L}+\./u);
+    expect(scriptShare(await ask("猫怎么样？"), "zh")).toBe(1);
+  });
+});
+
+describe("the bundled saes", () => {
+  it("have for every language a feature whose firing tells its texts from all others, AUC at least 0.99", async () => {
+    const sequences = texts.map((record) => Int32Array.from(model.tokenizer.encode(record.text).slice(0, 256)));
+    const best = Object.fromEntries(LANGUAGES.map((language) => [language, 0])) as Record<Language, number>;
+    for (const layer of layers) {
+      const { sae } = await readSaelens(saeFolder(layer));
+      const opened = await openSae(sae, { threads: 2 });
+      const fired = sequences.map(() => new Float64Array(sae.width));
+      for await (const batch of harvest(model, sequences, { layers: [layer] })) {
+        const rows = await opened.encode(batch.activations[0]!);
+        for (let row = 0; row < batch.rows; row++) {
+          const sequence = batch.sequence[row]!;
+          if (batch.position[row] === 0) continue;
+          for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; i++) {
+            fired[sequence]![rows.features[i]!]! += 1 / (sequences[sequence]!.length - 1);
+          }
+        }
+      }
+      for (const language of LANGUAGES) {
+        for (let feature = 0; feature < sae.width; feature++) {
+          const score = auc(
+            fired.filter((_, i) => texts[i]!.language === language).map((rates) => rates[feature]!),
+            fired.filter((_, i) => texts[i]!.language !== language).map((rates) => rates[feature]!),
+          );
+          best[language] = Math.max(best[language], score);
+        }
+      }
+      await opened.close();
+    }
+    for (const language of LANGUAGES) expect(best[language], language).toBeGreaterThanOrEqual(0.99);
+  });
+});
+
+/** Chance that a positive value is above a negative one, ties half: by ranks. */
+function auc(positive: readonly number[], negative: readonly number[]): number {
+  const values = [...positive.map((value) => ({ value, mine: 1 })), ...negative.map((value) => ({ value, mine: 0 }))];
+  values.sort((a, b) => a.value - b.value);
+  let rankSum = 0;
+  for (let i = 0; i < values.length; ) {
+    let end = i;
+    while (end < values.length && values[end]!.value === values[i]!.value) end++;
+    for (let j = i; j < end; j++) rankSum += values[j]!.mine * ((i + end + 1) / 2);
+    i = end;
+  }
+  const n = positive.length;
+  return (rankSum - (n * (n + 1)) / 2) / (n * negative.length);
+}
