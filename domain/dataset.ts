@@ -1,6 +1,6 @@
 // Datasets: immutable lists of samples.
 import { type Static, Type } from "typebox";
-import { closed, type JsonValue, Metadata, Name, Timestamp } from "./schema.ts";
+import { closed, dictionary, type JsonValue, Metadata, Name, Timestamp } from "./schema.ts";
 
 /** Columns that have a meaning to jobs; every other column is kept as it is. */
 export const wellKnownColumns = [
@@ -23,20 +23,16 @@ export interface Sample {
 export const maximumInlineSamples = 10_000;
 
 /** Well-known name ← name of the source column (or a dotted path into it). */
-export const ColumnMapping = Type.Record(
-  Type.String({ minLength: 1, maxLength: 64 }),
-  Type.String({ minLength: 1, maxLength: 256 }),
-  {
-    maxProperties: 32,
-    description: `well-known column (${wellKnownColumns.join(", ")}) ← your column, e.g. {"text": "content"}`,
-  },
-);
+export const ColumnMapping = dictionary(Type.String({ minLength: 1, maxLength: 256 }), 64, {
+  maxProperties: 32,
+  description: `well-known column (${wellKnownColumns.join(", ")}) ← your column, e.g. {"text": "content"}`,
+});
 export type ColumnMapping = Static<typeof ColumnMapping>;
 
 export const CreateDataset = closed(
   {
     name: Name,
-    samples: Type.Array(Type.Record(Type.String({ minLength: 1, maxLength: 256 }), Type.Unknown()), {
+    samples: Type.Array(dictionary(Type.Unknown(), 256), {
       minItems: 1,
       maxItems: maximumInlineSamples,
     }),

@@ -179,7 +179,10 @@ export const JobEvent = Type.Object(
   {
     id: Type.Integer({ description: "counts up within the job; the id of the server-sent event" }),
     object: Type.Literal("job.event"),
-    type: Type.String({ description: "e.g. created, started, progress, checkpoint, preempted, crashed, succeeded" }),
+    type: Type.String({
+      description:
+        "queued, started, progress, checkpoint, cancel_requested, preempted, crashed, requeued, resumed, end, or a word of the kind",
+    }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,
   },

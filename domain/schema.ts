@@ -30,7 +30,12 @@ export const namePattern = "^[a-z0-9_-][a-z0-9._-]{0,99}$";
 export const Name = Type.String({ pattern: namePattern, description: "a-z 0-9 . _ - ; unique in the workspace" });
 export const IdOrName = Type.String({ minLength: 1, maxLength: 128, description: "an id, or the name given to it" });
 
-export const Metadata = Type.Record(Type.String({ minLength: 1, maxLength: 64 }), Type.String({ maxLength: 512 }), {
+/** An object with keys of the caller's own, each at most so long. */
+export function dictionary<S extends TSchema>(value: S, longestKey: number, options: Record<string, unknown> = {}) {
+  return Type.Record(Type.String(), value, { propertyNames: { minLength: 1, maxLength: longestKey }, ...options });
+}
+
+export const Metadata = dictionary(Type.String({ maxLength: 512 }), 64, {
   maxProperties: 16,
   description: "up to 16 pairs that are yours; keys to 64 characters, values to 512",
 });

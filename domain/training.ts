@@ -131,7 +131,13 @@ export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/
     throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/tokens`, detail);
   }
   const context = Math.min(input.context_tokens ?? 256, model.contextLength);
-  const steps = Math.ceil(input.tokens / batch);
+  const steps = Math.floor(input.tokens / batch);
+  const decay = Math.floor(steps * (input.decay_fraction ?? 0.2));
+  const warmup = input.warmup_steps ?? Math.min(1000, Math.floor(steps / 20), steps - decay);
+  if (warmup + decay > steps) {
+    const detail = `${warmup} steps of warm-up and ${decay} of decay do not fit into ${steps} steps of ${batch} tokens`;
+    throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/warmup_steps`, detail);
+  }
   return {
     ...input,
     architecture: input.architecture ?? "topk",
@@ -140,7 +146,7 @@ export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/
     context_tokens: context,
     buffer_tokens: Math.max(input.buffer_tokens ?? 32_768, batch),
     learning_rate: input.learning_rate ?? defaultLearningRate(input.width),
-    warmup_steps: input.warmup_steps ?? Math.min(1000, Math.floor(steps / 20)),
+    warmup_steps: warmup,
     decay_fraction: input.decay_fraction ?? 0.2,
     clip_norm: input.clip_norm ?? 1,
     aux_k: Math.min(input.aux_k ?? Math.floor(model.dModel / 2), input.width),
@@ -198,7 +204,7 @@ export function estimateSaeTrain(
 ): TrainEstimate {
   const { width: F, k, tokens, layers } = settings;
   const D = model.dModel;
-  const steps = Math.ceil(tokens / settings.batch_tokens);
+  const steps = Math.floor(tokens / settings.batch_tokens);
   const perSae = 2 * D * F + F + D;
   const perToken = 4 * D * F + 8 * k * D + 6 * settings.aux_k * D;
   const modelWeights = 12 * D * D * (Math.max(...layers) + 1);

@@ -2,6 +2,7 @@
 //
 // Only answers that created something (2xx) are stored. After a refusal nothing exists, so the key is free again.
 import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import fp from "fastify-plugin";
 import { Problem } from "../../domain/problem.ts";
@@ -28,8 +29,8 @@ export const idempotency = fp(
       }
       const scope = request.caller.keyId ?? request.caller.workspaceId;
       request.idempotent = { scope, key, begun: false, replayed: false };
-      // A multipart body is not read yet: its route begins with the digest of what it received.
-      if (request.headers["content-type"]?.startsWith("multipart/")) return;
+      // A body that is not read yet: its route begins with the digest of what it received.
+      if (request.headers["content-type"]?.startsWith("multipart/") || request.body instanceof Readable) return;
       await beginIdempotent(request, reply, JSON.stringify(request.body ?? null));
     });
 

@@ -1,9 +1,10 @@
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { Type } from "typebox";
 import { Artifact, CompleteUpload, CreateArtifact, GivenDigest } from "../../domain/artifact.ts";
 import { idPattern } from "../../domain/id.ts";
 import { Problem } from "../../domain/problem.ts";
 import { closed, parse } from "../../domain/schema.ts";
+import type { StoredBlob } from "../../platform/artifacts/store.ts";
 import type { Artifact as ArtifactRow } from "../../platform/database.ts";
 import {
   announceArtifact,
@@ -16,6 +17,7 @@ import {
 import { isUnchanged, sendEmpty } from "../conditional.ts";
 import type { App } from "../context.ts";
 import { found } from "../lookup.ts";
+import { beginIdempotent } from "../plugins/idempotency.ts";
 import { bareDigest, wireArtifact } from "../wire/artifact.ts";
 
 export const ArtifactParams = closed({ id: Type.String({ pattern: idPattern("artifact") }) });
@@ -52,31 +54,30 @@ export async function artifactRoutes(app: App): Promise<void> {
       },
     },
     async (request, reply) => {
-      const row = isStream(request.body)
-        ? await store(request.caller.workspaceId, request.body, request.query)
-        : await announceArtifact(platform, request.caller.workspaceId, parse(CreateArtifact, request.body ?? {}));
+      const { workspaceId } = request.caller;
+      const { body, query } = request;
+      let row: ArtifactRow;
+      if (body instanceof Readable) {
+        const blob = await store(workspaceId, body, query.digest);
+        if (await beginIdempotent(request, reply, blob.digest)) return reply;
+        row = await platform.artifacts.create({
+          workspaceId,
+          name: query.name ?? "",
+          contentType: query.content_type ?? "application/octet-stream",
+          blob,
+        });
+      } else {
+        row = await announceArtifact(platform, workspaceId, parse(CreateArtifact, body ?? {}));
+      }
       reply.code(201).header("Location", `/v1/artifacts/${row.id}`);
       return wireArtifact(row, await describeUpload(platform, row));
     },
   );
 
-  async function store(
-    workspaceId: string,
-    content: Readable,
-    query: { name?: string; content_type?: string; digest?: string },
-  ): Promise<ArtifactRow> {
-    const blob = await asProblems(
-      platform.store.put(workspaceId, content, {
-        maxBytes: platform.config.ARTIFACT_LIMIT_BYTES,
-        ...(query.digest === undefined ? {} : { expectedDigest: bareDigest(query.digest) }),
-      }),
-    );
-    return platform.artifacts.create({
-      workspaceId,
-      name: query.name ?? "",
-      contentType: query.content_type ?? "application/octet-stream",
-      blob,
-    });
+  async function store(workspaceId: string, content: Readable, digest: string | undefined): Promise<StoredBlob> {
+    const expected = digest === undefined ? {} : { expectedDigest: bareDigest(digest) };
+    const options = { maxBytes: platform.config.ARTIFACT_LIMIT_BYTES, ...expected };
+    return asProblems(platform.store.put(workspaceId, content, options));
   }
 
   app.get(
@@ -141,8 +142,4 @@ export async function artifactRoutes(app: App): Promise<void> {
     });
     return found(row, "ARTIFACT_NOT_FOUND", id);
   }
-}
-
-function isStream(body: unknown): body is Readable {
-  return typeof body === "object" && body !== null && "pipe" in body;
 }

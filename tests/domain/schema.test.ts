@@ -1,10 +1,22 @@
 import { expect, test } from "vitest";
-import { CreateCompletion, neutralForCompletions, refuseUnsupported } from "../../domain/completion.ts";
-import { jobKindNames, jobKinds } from "../../domain/job.ts";
+import { Artifact, CompleteUpload, CreateArtifact } from "../../domain/artifact.ts";
+import {
+  ChatCompletion,
+  Completion,
+  CreateChatCompletion,
+  CreateCompletion,
+  neutralForCompletions,
+  refuseUnsupported,
+} from "../../domain/completion.ts";
+import { CreateDataset, CreateDatasetFromArtifact, Dataset, DatasetSample } from "../../domain/dataset.ts";
+import { CreateJob, Job, JobEvent, jobKindNames, jobKinds } from "../../domain/job.ts";
+import { CreateKey, Key } from "../../domain/key.ts";
 import { metricTable } from "../../domain/metric.ts";
-import { CreateModel } from "../../domain/model.ts";
+import { CreateModel, Model } from "../../domain/model.ts";
 import { Problem } from "../../domain/problem.ts";
+import { EncodeRequest, EncodeResponse, Sae } from "../../domain/sae.ts";
 import { checkSchema, examplesOf, parse } from "../../domain/schema.ts";
+import { Steering } from "../../domain/steering.ts";
 
 const model = { name: "m", source: { type: "directory", path: "/m" } };
 
@@ -67,6 +79,48 @@ test("every job kind has an input example that fits", () => {
     const examples = examplesOf(jobKinds[kind].input);
     expect(examples.length, kind).toBeGreaterThan(0);
     for (const example of examples) expect(checkSchema(jobKinds[kind].input, example), kind).toEqual([]);
+  }
+});
+
+test("metadata is 16 pairs of 64 and 512 characters", () => {
+  const fits = (metadata: object) => checkSchema(CreateModel, { ...model, metadata }).length === 0;
+  const pairs = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`k${i}`, "v"]));
+  expect(fits(pairs(16))).toBe(true);
+  expect(fits(pairs(17))).toBe(false);
+  expect(fits({ ["k".repeat(64)]: "v".repeat(512) })).toBe(true);
+  expect(fits({ ["k".repeat(65)]: "v" })).toBe(false);
+  expect(fits({ k: "v".repeat(513) })).toBe(false);
+  expect(fits({ k: 1 })).toBe(false);
+  expect(fits({ "": "v" })).toBe(false);
+});
+
+test("the examples of the document fit their schemas", () => {
+  const shown = {
+    Artifact,
+    ChatCompletion,
+    Completion,
+    CompleteUpload,
+    CreateArtifact,
+    CreateChatCompletion,
+    CreateCompletion,
+    CreateDataset,
+    CreateDatasetFromArtifact,
+    CreateJob,
+    CreateKey,
+    Dataset,
+    DatasetSample,
+    EncodeRequest,
+    EncodeResponse,
+    Job,
+    JobEvent,
+    Key,
+    Model,
+    Sae,
+    Steering,
+  };
+  for (const [name, schema] of Object.entries(shown)) {
+    expect(examplesOf(schema).length, name).toBeGreaterThan(0);
+    for (const example of examplesOf(schema)) expect(checkSchema(schema, example), name).toEqual([]);
   }
 });
 

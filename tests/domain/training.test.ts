@@ -53,6 +53,18 @@ test("a layer that the model does not have is named with its place in the list",
   );
 });
 
+test("warm-up and decay that do not fit into the steps are refused; the default warm-up always fits", () => {
+  expect(() => resolve({ tokens: 100 * 4096, warmup_steps: 90 })).toThrow(
+    expect.objectContaining({
+      code: "SETTINGS_CONTRADICTORY",
+      errors: [expect.objectContaining({ pointer: "/input/warmup_steps" })],
+    }),
+  );
+  expect(resolve({ tokens: 100 * 4096, warmup_steps: 80 }).warmup_steps).toBe(80);
+  expect(resolve({ tokens: 100 * 4096, decay_fraction: 1 }).warmup_steps).toBe(0);
+  expect(resolve({ tokens: 100 * 4096 + 4095 }).warmup_steps).toBe(5);
+});
+
 test("k above the width and less tokens than a batch are refused", () => {
   expect(() => resolve({ width: 32 })).toThrow(expect.objectContaining({ code: "K_ABOVE_WIDTH" }));
   expect(() => resolve({ tokens: 100 })).toThrow(expect.objectContaining({ code: "SETTINGS_CONTRADICTORY" }));

@@ -91,6 +91,21 @@ describe("idempotency", () => {
     expectProblem(response, "REQUEST_MALFORMED");
   });
 
+  test("bytes sent at once count as part of the request", async () => {
+    const send = (text: string) =>
+      api.admin
+        .post("/v1/artifacts?name=a")
+        .set("Idempotency-Key", "bytes")
+        .set("Content-Type", "application/octet-stream")
+        .send(Buffer.from(text));
+    const first = await send("one");
+    expect(first.status, JSON.stringify(first.body)).toBe(201);
+    const second = await send("one");
+    expect(second.headers["idempotency-replayed"]).toBe("true");
+    expect(second.body.id).toBe(first.body.id);
+    expectProblem(await send("two"), "IDEMPOTENCY_KEY_REUSED");
+  });
+
   test("an uploaded file counts as part of the request", async () => {
     const send = (text: string) =>
       api.admin
