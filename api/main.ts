@@ -1,5 +1,6 @@
 // Serves the API: `npm run api`.
 import { ConfigInvalid, loadConfig } from "../platform/config.ts";
+import { DataFolderLocked, DataFolderLocked } from "../platform/data-lock.ts";
 import { createPlatform } from "../platform/platform.ts";
 import { buildApp } from "./app.ts";
 
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
 
 main().catch((error: unknown) => {
   // What a person can mend is said in a sentence; anything else is a bug and shows its stack.
-  console.error(error instanceof ConfigInvalid ? error.message : error);
+  const expected = error instanceof ConfigInvalid || error instanceof DataFolderLocked;
+  console.error(expected ? (error as Error).message : error);
   process.exitCode = 1;
 });

@@ -51,8 +51,8 @@ export const BenchmarkAnalyzeInput = closed(
     title: "BenchmarkAnalyzeInput",
     examples: [
       {
-        model_id: "demo",
-        sae_ids: ["demo-layer3"],
+        model_id: "demo-small",
+        sae_ids: ["demo-small-topk-layer3"],
         position: "last",
         benchmarks: [{ dataset_id: "arithmetic", template: "{question}" }],
       },

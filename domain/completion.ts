@@ -131,7 +131,7 @@ export const CreateCompletion = closed(
   },
   {
     title: "CreateCompletion",
-    examples: [{ model: "demo", prompt: "The weather today is", max_tokens: 24, temperature: 0 }],
+    examples: [{ model: "demo-small", prompt: "Yesterday morning, my sister", max_tokens: 24, temperature: 0 }],
   },
 );
 export type CreateCompletion = Static<typeof CreateCompletion>;
@@ -168,7 +168,7 @@ export const CreateChatCompletion = closed(
   },
   {
     title: "CreateChatCompletion",
-    examples: [{ model: "demo", messages: [{ role: "user", content: "How are you?" }], max_tokens: 32 }],
+    examples: [{ model: "demo-small", messages: [{ role: "user", content: "How are you?" }], max_tokens: 32 }],
   },
 );
 export type CreateChatCompletion = Static<typeof CreateChatCompletion>;
@@ -235,9 +235,9 @@ export const Completion = Type.Object(
         id: "cmpl-01jd5xk0m4q8v7w2r3t5y6z8aj",
         object: "text_completion",
         created: 1_795_348_800,
-        model: "demo",
+        model: "demo-small",
         system_fingerprint: "onnxruntime-1.30.0-cpu",
-        choices: [{ index: 0, text: " fine.", logprobs: null, finish_reason: "stop" }],
+        choices: [{ index: 0, text: " went to the market.", logprobs: null, finish_reason: "stop" }],
         usage: { prompt_tokens: 4, completion_tokens: 2, total_tokens: 6 },
       },
     ],
@@ -290,7 +290,7 @@ export const ChatCompletion = Type.Object(
         id: "chatcmpl-01jd5xk0m4q8v7w2r3t5y6z8aj",
         object: "chat.completion",
         created: 1_795_348_800,
-        model: "demo",
+        model: "demo-small",
         system_fingerprint: "onnxruntime-1.30.0-cpu",
         choices: [
           {

@@ -84,7 +84,14 @@ export const CreateJob = closed(
     examples: [
       {
         kind: "sae.train",
-        input: { model_id: "demo", dataset_id: "corpus", layers: [2, 3], width: 4096, k: 50, tokens: 2_000_000 },
+        input: {
+          model_id: "demo-small",
+          dataset_id: "demo-text",
+          layers: [2, 3],
+          width: 4096,
+          k: 50,
+          tokens: 2_000_000,
+        },
       },
     ],
   },

@@ -124,7 +124,7 @@ export const Steering = closed(
     title: "Steering",
     examples: [
       {
-        edits: [{ feature: "demo-layer3:12", op: "add", value: 1, unit: "residual_norm" }],
+        edits: [{ feature: "demo-small-topk-layer3:12", op: "add", value: 1, unit: "residual_norm" }],
         include_baseline: true,
       },
     ],

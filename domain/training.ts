@@ -94,7 +94,9 @@ export const SaeTrainInput = closed(
   },
   {
     title: "SaeTrainInput",
-    examples: [{ model_id: "demo", dataset_id: "corpus", layers: [2, 3], width: 4096, k: 50, tokens: 2_000_000 }],
+    examples: [
+      { model_id: "demo-small", dataset_id: "demo-text", layers: [2, 3], width: 4096, k: 50, tokens: 2_000_000 },
+    ],
   },
 );
 export type SaeTrainInput = Static<typeof SaeTrainInput>;

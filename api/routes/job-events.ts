@@ -60,9 +60,15 @@ export async function jobEventRoutes(app: App): Promise<void> {
       return sendEvents(reply, follow(from, controller.signal), () => controller.abort());
 
       async function* follow(position: number, signal: AbortSignal): AsyncGenerator<ServerSentEvent> {
-        for await (const row of platform.jobs.subscribe(id, position, signal)) {
-          const event = wireJobEvent(row);
-          yield { id: event.id, event: event.type, data: JSON.stringify(event) };
+        for (let after = position; ; ) {
+          for await (const row of platform.jobs.subscribe(id, after, signal)) {
+            const event = wireJobEvent(row);
+            yield { id: event.id, event: event.type, data: JSON.stringify(event) };
+            after = row.seq;
+          }
+          // A resumed job has ended before: the stream goes on to the end that is its last.
+          const now = await platform.jobs.find(request.caller.workspaceId, id);
+          if (signal.aborted || now === null || (isTerminal(now.state) && after >= now.event_seq)) return;
         }
       }
     },

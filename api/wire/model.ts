@@ -1,5 +1,6 @@
 import type { LogitCheck, Model as WireModel } from "../../domain/model.ts";
 import type { Model } from "../../platform/database.ts";
+import { wireDigest } from "./artifact.ts";
 
 /** What the import measured, as its row keeps it. */
 interface ModelStats {
@@ -25,7 +26,7 @@ export function wireModel(row: Model): WireModel {
     vocab_size: row.vocab_size,
     context_length: row.context_length,
     precision: row.precision,
-    digest: row.digest,
+    digest: wireDigest(row.digest),
     logit_check: stats.logit_check ?? null,
     residual_norms: [...residualNorms(row)],
     metadata: row.metadata as WireModel["metadata"],

@@ -1,5 +1,6 @@
 import type { Sae as WireSae } from "../../domain/sae.ts";
 import type { Sae } from "../../platform/database.ts";
+import { wireDigest } from "./artifact.ts";
 
 export function wireSae(row: Sae): WireSae {
   return {
@@ -14,7 +15,7 @@ export function wireSae(row: Sae): WireSae {
     width: row.width,
     k: row.k,
     d_model: row.d_model,
-    digest: row.digest,
+    digest: wireDigest(row.digest),
     metrics: row.metrics as WireSae["metrics"],
     job_id: row.job_id,
     metadata: row.metadata as WireSae["metadata"],
