@@ -198,11 +198,25 @@ const systemDatabase = (url: string) => url.replace(/\/[^/]*$/, "/postgres");
 
 /** postmaster.pid: line 1 the process, line 4 the port. */
 function orphan(cluster: string): number | null {
+  const path = join(cluster, "postmaster.pid");
   try {
-    const pid = Number(readFileSync(join(cluster, "postmaster.pid"), "utf8").split("\n")[0]);
-    return pid > 0 && isRunning(pid) ? pid : null;
+    const pid = Number(readFileSync(path, "utf8").split("\n")[0]);
+    if (!(pid > 0 && isRunning(pid))) return null;
+    if (isPostgres(pid)) return pid;
+    // After a restart of the machine the number is another program's: not ours to stop, and no reason not to start.
+    rmSync(path);
+    return null;
   } catch {
     return null;
+  }
+}
+
+/** Where the system does not tell, the file is believed. */
+function isPostgres(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "postgres";
+  } catch {
+    return true;
   }
 }
 

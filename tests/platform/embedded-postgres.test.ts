@@ -99,6 +99,19 @@ test("the server that a killed start left running is adopted, with everything in
   await expect(query(url, "SELECT 1")).rejects.toThrow();
 });
 
+test("a process that has the number of a server long gone is left alone", async () => {
+  const first = await start();
+  const [{ data_directory }] = (await query(first.url, "SHOW data_directory")) as [{ data_directory: string }];
+  await first.stop();
+  const other = spawn("sleep", ["600"], { stdio: "ignore" });
+  children.push(other);
+  writeFileSync(join(data_directory, "postmaster.pid"), `${other.pid}\n${data_directory}\n0\n5432\n`);
+  const { url } = await start();
+  expect(await query(url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+  expect(other.exitCode).toBeNull();
+  expect(other.signalCode).toBeNull();
+});
+
 test("a first start that was interrupted leaves no half-made cluster for the next", async () => {
   mkdirSync(join(folder, "postgres.draft"));
   writeFileSync(join(folder, "postgres.draft", "PG_VERSION"), "");
