@@ -1,6 +1,6 @@
 // Serves the API: `npm run api`.
 import { ConfigInvalid, loadConfig } from "../platform/config.ts";
-import { DataFolderLocked, DataFolderLocked } from "../platform/data-lock.ts";
+import { DataFolderLocked } from "../platform/data-lock.ts";
 import { createPlatform } from "../platform/platform.ts";
 import { buildApp } from "./app.ts";
 
