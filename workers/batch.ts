@@ -41,7 +41,8 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
   const { capability } = device;
 
   async function openDevice(): Promise<DeviceLink> {
-    return await startDevice({
+    let link: DeviceLink | null = null;
+    link = await startDevice({
       config,
       calls: {
         ...readOnlyCalls(platform.db),
@@ -55,11 +56,14 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
         if ("jobId" in message && message.jobId === current?.claim.jobId) current.receive(message);
       },
       onExit: (exit) => {
-        device = null;
         if (!exit.expected) log.warn({ code: exit.code, signal: exit.signal }, "the device process ended by itself");
+        // One that was killed for a lost claim may end when its successor is at work already.
+        if (link === null || device !== link) return;
+        device = null;
         current?.lose(exit);
       },
     });
+    return link;
   }
 
   return {
@@ -68,17 +72,21 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
     async run(delivery) {
       // Before the claim: a claim lapses in 10 s without heartbeats, and a start may take seconds.
       device ??= await openDevice();
+      const link = device;
       const claim = await platform.claims.claim(delivery, config.workerId);
       if (!claim) return;
-      current = createRunningJob(platform, claim, device);
+      current = createRunningJob(platform, claim, link);
       if (stopping) current.stop("preempt");
+      // It died during the claim, when there was no job to lose.
+      if (device !== link) current.lose({ code: null, signal: null, expected: false });
       try {
         await settle(platform, claim, await current.end());
       } catch (error) {
         // Another worker has the job now, or it was ended from outside: what we hold is worth nothing.
         if (!(error instanceof StaleEpoch)) throw error;
         log.warn({ job: claim.jobId, epoch: claim.epoch }, "lost the claim");
-        device?.kill();
+        link.kill();
+        if (device === link) device = null;
       } finally {
         current = null;
       }

@@ -188,7 +188,14 @@ async function reportOf(plan: Plan, event: GenerationEnd, parts: CompletionParts
         in_top_k_tokens: inTopK[index]!,
       };
     }),
-    fingerprint: fingerprintOf({ row, saes, input, sequence: plan.sequence, runtime: model.runtime }),
+    fingerprint: fingerprintOf({
+      row,
+      saes,
+      input,
+      edits: plan.resolved,
+      sequence: plan.sequence,
+      runtime: model.runtime,
+    }),
     determinism: model.runtime.includes("-cpu-") ? "exact" : "best_effort",
   };
 }

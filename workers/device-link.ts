@@ -4,12 +4,18 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { createRequire } from "node:module";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { isProblem } from "../domain/problem.ts";
+import { StaleEpoch } from "../platform/jobs.ts";
 import { describeFailure } from "./failure.ts";
 import type { Capability, DeviceConfig, FromDevice, SupervisorCalls, ToDevice } from "./protocol.ts";
 
-/** Loading the engine on a cold disk; measured 1–3 s warm. */
-const START_DEADLINE_MS = 60_000;
+/** Loading the engine: 1–3 s warm, a minute on a cold disk or a machine with ten times more work than cores. */
+const START_DEADLINE_MS = 300_000;
+/** How long a call is tried again while the database cannot be reached, doubling from the first pause. */
+const FIRST_PAUSE_MS = 250;
+const LAST_PAUSE_MS = 4_000;
 
 export type CallHandlers = {
   [Method in keyof SupervisorCalls]: (params: SupervisorCalls[Method]["params"]) => Promise<unknown>;
@@ -51,7 +57,7 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
     // Its own log lines go where the supervisor's go; it reads nothing.
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  let dueAt: number | null = now() + START_DEADLINE_MS;
+  let dueAt: number | null = null;
   let expected = false;
   let gone = false;
   const ended = new Promise<void>((resolve) => {
@@ -71,13 +77,16 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
     if (!gone && child.connected) child.send(message, () => {});
   };
 
+  const kill = () => {
+    if (!gone) child.kill("SIGKILL");
+  };
+  const tooLate = setTimeout(kill, START_DEADLINE_MS);
   const capability = await new Promise<Capability>((resolve, reject) => {
     child.once("exit", (code, signal) => reject(new Error(`device process ended at its start (${signal ?? code})`)));
     child.on("message", (raw) => {
       const message = raw as FromDevice;
       switch (message.type) {
         case "ready":
-          dueAt = null;
           resolve(message.capability);
           return;
         case "step":
@@ -91,22 +100,18 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
       }
     });
     send({ type: "start", config: options.config });
-  });
+  }).finally(() => clearTimeout(tooLate));
 
   function answer(call: number, method: string, params: unknown): void {
     const handler = options.calls[method as keyof SupervisorCalls] as
       | ((params: unknown) => Promise<unknown>)
       | undefined;
-    const work = handler ? handler(params) : Promise.reject(new Error(`no call named ${method}`));
+    const work = handler ? persevere(() => handler(params)) : Promise.reject(new Error(`no call named ${method}`));
     work.then(
       (value) => send({ type: "answer", call, value }),
       (error) => send({ type: "refusal", call, failure: describeFailure(error) }),
     );
   }
-
-  const kill = () => {
-    if (!gone) child.kill("SIGKILL");
-  };
 
   return {
     pid: child.pid ?? -1,
@@ -123,4 +128,16 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
       clearTimeout(timer);
     },
   };
+}
+
+/** A database that restarts is back in seconds: a job that has run for hours does not end over a call in between. */
+async function persevere<T>(work: () => Promise<T>): Promise<T> {
+  for (let waitMs = FIRST_PAUSE_MS; ; waitMs *= 2) {
+    try {
+      return await work();
+    } catch (error) {
+      if (isProblem(error) || error instanceof StaleEpoch || waitMs > LAST_PAUSE_MS) throw error;
+      await pause(waitMs);
+    }
+  }
 }

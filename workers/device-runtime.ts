@@ -115,7 +115,10 @@ export function createDevice(send: (message: FromDevice) => void): Device {
     const abort = new AbortController();
     running.set(job.jobId, abort);
     send({ type: "step", deadlineMs: runtime!.config.stepDeadlineMs });
-    const outcome = await outcomeOf(job, abort.signal);
+    // What fails around the handler (a full disk) fails the job as well, not the process.
+    const outcome = await outcomeOf(job, abort.signal).catch(
+      (error): JobOutcome => ({ type: "failed", failure: describeFailure(error), output: null }),
+    );
     running.delete(job.jobId);
     send({ type: "step", deadlineMs: null });
     send({ type: "job_ended", jobId: job.jobId, outcome });

@@ -1,21 +1,21 @@
 /** One name for everything that decides a text besides its prompt: equal fingerprints, equal texts. */
 import { createHash } from "node:crypto";
-import type { CompletionInput, Sequence } from "../domain/request.ts";
+import type { CompletionInput, ResolvedEdit, Sequence } from "../domain/request.ts";
 
 export interface FingerprintParts {
   readonly row: { readonly digest: string };
   readonly saes: ReadonlyMap<string, { readonly row: { readonly digest: string } }>;
   readonly input: CompletionInput;
+  /** With the statistics that their units were measured in. */
+  readonly edits: readonly ResolvedEdit[];
   readonly sequence: Sequence;
   readonly runtime: string;
 }
 
-export function fingerprintOf({ row, saes, input, sequence, runtime }: FingerprintParts): string {
+export function fingerprintOf({ row, saes, input, edits, sequence, runtime }: FingerprintParts): string {
   // Ids name rows, digests name contents: the same sae imported twice steers the same way.
   const digests = Object.fromEntries([...saes].map(([id, sae]) => [id, sae.row.digest]));
-  const named = JSON.stringify(input.steering?.edits ?? [], (key, value) =>
-    key === "sae_id" ? (digests[value as string] ?? value) : value,
-  );
+  const named = JSON.stringify(edits, (key, value) => (key === "sae_id" ? (digests[value as string] ?? value) : value));
   const { temperature, top_p, top_k, repetition_penalty, stop, max_tokens } = input;
   const decided = [
     row.digest,

@@ -4,7 +4,7 @@ import { readSaelens } from "../engine/sae/layouts/saelens.ts";
 import { type OpenedSae, openSae } from "../engine/sae/open-sae.ts";
 import { bytesOf } from "./bytes.ts";
 import { type FeatureStatistics, parseStatistics, statisticsFile } from "./feature-statistics.ts";
-import { folderOf, layOut } from "./files.ts";
+import { folderOf, layOut, listDigest } from "./files.ts";
 import type { HandlerSettings, JobContext } from "./jobs/handler.ts";
 import { expectUnchanged, openingProblem } from "./model-files.ts";
 import type { ModelRow, SaeRow } from "./records.ts";
@@ -51,7 +51,8 @@ export async function openWorkerModel(folder: string, settings: HandlerSettings)
 
 export async function useSae({ residency, blobs, settings }: Opener, row: SaeRow): Promise<Lease<WorkerSae>> {
   const sizeBytes = saeBytes(row.dModel, row.width);
-  return await residency.use(`sae ${row.digest}`, sizeBytes, async () => {
+  // Of all files: saes of equal weights may differ in k, and in what is known of their features.
+  return await residency.use(`sae ${listDigest(row.files)}`, sizeBytes, async () => {
     const folder = await layOut(row.files, blobs, settings.cacheFolder);
     const { sae } = await readSaelens(folder);
     const opened = await openSae(sae, { threads: settings.threads });

@@ -83,13 +83,21 @@ export async function createServingWorker(platform: Platform, config: DeviceConf
     capability,
     devicePid: () => pid,
     async run(delivery) {
+      // Before the claim: a start may take longer than a claim lasts, and then the request would run twice.
+      const link = stopping ? null : await useDevice();
       const claim = await platform.requests.admit(delivery, config.workerId);
       if (!claim) return;
-      if (stopping) return await platform.requests.giveBack(claim);
-      const request = createRunningRequest(platform, claim, await useDevice());
+      if (stopping || !link) return await platform.requests.giveBack(claim);
+      const request = createRunningRequest(platform, claim, link);
       running.set(claim.requestId, request);
+      // It died during the admission, when nobody could tell this request.
+      if (!link.isAlive()) request.lose({ code: null, signal: null, expected: false });
       try {
         await request.ended;
+      } catch (error) {
+        // Its text could not be written: the device must not go on with what nobody will read.
+        request.stop();
+        throw error;
       } finally {
         running.delete(claim.requestId);
       }

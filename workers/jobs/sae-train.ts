@@ -44,6 +44,7 @@ export const saeTrain: JobHandler<SaeTrainSettings> = async (settings, context) 
       seed: settings.seed,
       heldOutFraction: settings.holdout_fraction,
     });
+    await expectHeldOut(order);
     const run = await startRun(settings, context, model);
     try {
       await learn(run, order);
@@ -62,6 +63,14 @@ async function expectFreeNames(settings: SaeTrainSettings, context: JobContext):
   const names = settings.layers.map((layer) => `${saePrefix({ settings, context })}-layer${layer}`);
   const [taken] = await context.catalog.taken("sae", names);
   if (taken !== undefined) throw fieldProblem("NAME_TAKEN", "/input/name", `an sae named ${taken} exists`);
+}
+
+/** Before hours of training, not after them: without held-out rows nothing can be measured. */
+async function expectHeldOut(order: TokenOrder): Promise<void> {
+  for await (const _ of order.heldOut()) return;
+  const detail =
+    "no held-out sample has two tokens or more; the dataset needs two samples at least, one of them held out";
+  throw fieldProblem("DATASET_TOO_SMALL", "/input/dataset_id", detail);
 }
 
 /** What a checkpoint holds besides the trainer's state. */
