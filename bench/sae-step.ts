@@ -13,8 +13,8 @@ import { createLearner, initialState } from "../engine/sae/learner.ts";
 import { type Contestant, type Spread, serveRounds, spread, startContestant } from "./contestant.ts";
 
 const sizes = {
-  paper: { dModel: 1024, width: 16_384, k: 50, batchRows: 4096, microBatchRows: 1024 },
-  demo: { dModel: 160, width: 2048, k: 32, batchRows: 2048, microBatchRows: 1024 },
+  paper: { dModel: 1024, width: 16_384, k: 50, batchRows: 4096, microBatchRows: 512 },
+  demo: { dModel: 160, width: 2048, k: 32, batchRows: 2048, microBatchRows: 512 },
 } as const;
 type Size = (typeof sizes)[keyof typeof sizes];
 

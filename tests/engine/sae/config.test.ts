@@ -30,6 +30,11 @@ describe("the training configuration", () => {
     expect(rate(steps - 1)).toBeCloseTo(config.learningRate / config.decaySteps, 12);
   });
 
+  it("cuts a batch of any size into equal parts of at most 512 rows, or leaves it whole", () => {
+    const partsOf = (batchRows: number) => resolveConfig({ ...least, batchRows }).microBatchRows;
+    expect([4096, 1500, 300, 1021].map(partsOf)).toEqual([512, 500, 300, 1021]);
+  });
+
   it("gives every knob a value, and the page of numerics a line", async () => {
     const config = resolveConfig(least);
     const page = await readFile(new URL("../../../docs/numerics/sae.md", import.meta.url), "utf8");
