@@ -89,6 +89,8 @@ export function createJobClaims(parts: { db: PrismaClient; queue: Queue; metrics
 
   const claims: JobClaims = {
     async claim(delivery, workerId) {
+      // Lapsed before it came to this (a slow start, a pause): the queue gives it out again, and that one counts.
+      if (!(await queue.touch([delivery])).has(delivery.id)) return null;
       return db.$transaction(async (tx) => {
         const found = await lockJob(tx, delivery.subject);
         const giveUp = async () => {

@@ -201,6 +201,8 @@ export function createRequests(parts: {
     },
 
     async admit(delivery, workerId) {
+      // Lapsed before it came to this (a slow start, a pause): the queue gives it out again, and that one counts.
+      if (!(await queue.touch([delivery])).has(delivery.id)) return null;
       return db.$transaction(async (tx) => {
         const [locked] = await tx.$queryRaw<{ wanted: boolean }[]>`
           SELECT wanted_until > now() AS wanted FROM requests WHERE id = ${delivery.subject} FOR UPDATE`;
