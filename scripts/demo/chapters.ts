@@ -25,13 +25,29 @@ export function introduce(): void {
   console.log(`\n${bold("qwen-scope")}  ${dim("sparse autoencoders as tools: steer, train, compare")}\n`);
 }
 
+interface Sample {
+  readonly text: string;
+  readonly language: string;
+  readonly kind: string;
+  readonly drift: object | null;
+}
+
+async function heldOutSamples(api: ApiClient): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  for (let cursor: string | null = ""; cursor !== null; ) {
+    const from: string = cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const path = `/v1/datasets/demo-text-heldout/samples?limit=100${from}`;
+    const page: { data: Sample[]; next_cursor: string | null } = await api.get(path);
+    samples.push(...page.data);
+    cursor = page.next_cursor;
+  }
+  return samples;
+}
+
 /** Chapter 1. */
 export async function findChinese(api: ApiClient): Promise<ContrastFeature> {
   heading(1, "Which feature means “Chinese”?");
-  const samples = await api.get<{ data: { text: string; language: string; kind: string; drift: unknown }[] }>(
-    "/v1/datasets/demo-text-heldout/samples?limit=100",
-  );
-  const prose = samples.data.filter((sample) => sample.kind === "prose");
+  const prose = (await heldOutSamples(api)).filter((sample) => sample.kind === "prose" && !sample.drift);
   const texts = (language: string) => prose.filter((sample) => sample.language === language).map(({ text }) => text);
   const [chinese, english] = [texts("zh").slice(0, 16), texts("en").slice(0, 16)];
   line(`encoding ${chinese.length} Chinese and ${english.length} English texts with ${SAE}`);

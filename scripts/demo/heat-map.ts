@@ -23,8 +23,8 @@ export function printHeatMap({ benchmarks, overlap }: BenchmarkReport): void {
     line(`${dim(label(row))} ${name.padEnd(width)} ${cells.join("")}  ${figures}`);
   });
   line();
-  line(dim("a cell: the share (%) of the row's features that the column has too; redundancy: how much of a"));
-  line(dim("benchmark's feature set its samples repeat (0 nothing, 1 everything)"));
+  line(dim("a cell: the share (%) of the row's features that the column has too, ** for all; redundancy: the higher,"));
+  line(dim("the more a benchmark's samples repeat one another's features"));
 }
 
 const percent = (value: number): string => (value > 0.995 ? "**" : String(Math.floor(value * 100)).padStart(2));
@@ -39,7 +39,8 @@ export function printFindings({ benchmarks, overlap }: BenchmarkReport): void {
   const twin = pairs.reduce((best, pair) =>
     Math.min(pair.share, pair.back) > Math.min(best.share, best.back) ? pair : best,
   );
-  const inside = pairs.reduce((best, pair) => (pair.share - pair.back > best.share - best.back ? pair : best));
+  const uneven = pairs.filter((pair) => Math.min(pair.share, pair.back) < 0.9);
+  const inside = uneven.reduce((best, pair) => (pair.share > best.share ? pair : best));
   const apart = benchmarks
     .map((_, i) => ({ i, most: Math.max(...pairs.filter((pair) => pair.i === i).map((pair) => pair.share)) }))
     .reduce((best, one) => (one.most < best.most ? one : best));

@@ -79,28 +79,28 @@ describe("the bundled model", () => {
 });
 
 describe("the bundled saes", () => {
-  it("have for every language a feature whose firing tells its texts from all others, AUC at least 0.99", async () => {
+  it("have for every language a feature whose mean activation tells its texts from all others, AUC at least 0.99", async () => {
     const sequences = texts.map((record) => Int32Array.from(model.tokenizer.encode(record.text).slice(0, 256)));
     const best = Object.fromEntries(LANGUAGES.map((language) => [language, 0])) as Record<Language, number>;
     for (const layer of layers) {
       const { sae } = await readSaelens(saeFolder(layer));
       const opened = await openSae(sae, { threads: 2 });
-      const fired = sequences.map(() => new Float64Array(sae.width));
+      const means = sequences.map(() => new Float64Array(sae.width));
       for await (const batch of harvest(model, sequences, { layers: [layer] })) {
         const rows = await opened.encode(batch.activations[0]!);
         for (let row = 0; row < batch.rows; row++) {
           const sequence = batch.sequence[row]!;
           if (batch.position[row] === 0) continue;
           for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; i++) {
-            fired[sequence]![rows.features[i]!]! += 1 / (sequences[sequence]!.length - 1);
+            means[sequence]![rows.features[i]!]! += rows.values[i]! / (sequences[sequence]!.length - 1);
           }
         }
       }
       for (const language of LANGUAGES) {
         for (let feature = 0; feature < sae.width; feature++) {
           const score = auc(
-            fired.filter((_, i) => texts[i]!.language === language).map((rates) => rates[feature]!),
-            fired.filter((_, i) => texts[i]!.language !== language).map((rates) => rates[feature]!),
+            means.filter((_, i) => texts[i]!.language === language).map((of) => of[feature]!),
+            means.filter((_, i) => texts[i]!.language !== language).map((of) => of[feature]!),
           );
           best[language] = Math.max(best[language], score);
         }
@@ -108,6 +108,49 @@ describe("the bundled saes", () => {
       await opened.close();
     }
     for (const language of LANGUAGES) expect(best[language], language).toBeGreaterThanOrEqual(0.99);
+  });
+
+  it("have one feature that turns English prompts Chinese, and leaves them English when it is not touched", async () => {
+    const layer = 3;
+    const { sae } = await readSaelens(saeFolder(layer));
+    const opened = await openSae(sae, { threads: 2 });
+    const difference = new Float64Array(sae.width);
+    const norms: number[] = [];
+    for (const [language, sign] of [
+      ["zh", 1],
+      ["en", -1],
+    ] as const) {
+      const prose = texts.filter((record) => record.language === language && record.kind === "prose").slice(0, 16);
+      const ids = prose.map((record) => Int32Array.from(model.tokenizer.encode(record.text)));
+      const tokens = ids.reduce((sum, one) => sum + one.length - 1, 0);
+      for await (const batch of harvest(model, ids, { layers: [layer] })) {
+        const acts = batch.activations[0]!;
+        const rows = await opened.encode(acts);
+        for (let row = 0; row < batch.rows; row++) {
+          if (batch.position[row] === 0) continue;
+          norms.push(Math.hypot(...acts.subarray(row * sae.dModel, (row + 1) * sae.dModel)));
+          for (let i = rows.offsets[row]!; i < rows.offsets[row + 1]!; i++) {
+            difference[rows.features[i]!]! += (sign * rows.values[i]!) / tokens;
+          }
+        }
+      }
+    }
+    const feature = difference.indexOf(Math.max(...difference));
+    const { direction } = opened.featureVectors(feature);
+    const median = norms.sort((a, b) => a - b)[norms.length >> 1]!;
+    for (const prompt of ["Yesterday morning, my sister", "The weather is", "My grandfather"]) {
+      const length = model.tokenizer.encode(prompt).length;
+      const selection = {
+        prompt: new Uint8Array(length).fill(1),
+        generation: { from: 0, to: 0 },
+        excludeSpecial: false,
+      };
+      const edit = { layer, direction, c0: (1.5 * median) / Math.hypot(...direction), c1: 0, c2: 0, selection };
+      const [plain, steered] = [await complete(prompt), await complete(prompt, [edit])];
+      expect(scriptShare(plain, "en"), plain).toBeGreaterThan(0.95);
+      expect(scriptShare(steered, "zh"), steered).toBeGreaterThan(0.9);
+    }
+    await opened.close();
   });
 });
 
