@@ -113,7 +113,7 @@ const sampling = {
 };
 
 const MaxTokens = Type.Integer({ minimum: 1, maximum: 1_000_000 });
-const TokenIds = Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1, maxItems: 1_000_000 });
+const TokenIds = Type.Array(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 }), { minItems: 1, maxItems: 1_000_000 });
 const PromptText = Type.String({ minLength: 1, maxLength: 4_000_000 });
 
 export const CreateCompletion = closed(
@@ -137,11 +137,20 @@ export const CreateCompletion = closed(
 export type CreateCompletion = Static<typeof CreateCompletion>;
 
 const ContentPart = closed({ type: Type.Literal("text"), text: Type.String() });
+/** Clients hand an answer's message back as the next turn, with the fields that are empty in every answer of ours. */
+const emptyInAnswers = {
+  refusal: Type.Optional(Type.Null()),
+  audio: Type.Optional(Type.Null()),
+  function_call: Type.Optional(Type.Null()),
+  tool_calls: Type.Optional(nullable(Type.Array(Type.Unknown(), { maxItems: 0 }))),
+  annotations: Type.Optional(nullable(Type.Array(Type.Unknown(), { maxItems: 0 }))),
+};
 export const ChatMessage = closed(
   {
     role: oneOf(["system", "developer", "user", "assistant"]),
     content: Type.Union([Type.String(), Type.Array(ContentPart, { minItems: 1 })]),
     name: Type.Optional(Type.String({ maxLength: 64 })),
+    ...emptyInAnswers,
   },
   { title: "ChatMessage" },
 );

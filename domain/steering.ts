@@ -78,7 +78,11 @@ export type Apply = Static<typeof Apply>;
 export const RawVector = closed(
   {
     layer: Type.Integer({ minimum: 0 }),
-    values: Type.Array(Type.Number(), { minItems: 1, maxItems: 65_536, description: "d_model numbers" }),
+    values: Type.Array(Type.Number({ minimum: -1e6, maximum: 1e6 }), {
+      minItems: 1,
+      maxItems: 65_536,
+      description: "d_model numbers",
+    }),
   },
   { title: "SteeringVector" },
 );
@@ -124,7 +128,15 @@ export const Steering = closed(
     title: "Steering",
     examples: [
       {
-        edits: [{ feature: "demo-small-topk-layer3:12", op: "add", value: 1, unit: "residual_norm" }],
+        edits: [
+          {
+            feature: "demo-small-topk-layer3:1655",
+            op: "add",
+            value: 1,
+            unit: "residual_norm",
+            apply: { prompt: true, generation: false },
+          },
+        ],
         include_baseline: true,
       },
     ],

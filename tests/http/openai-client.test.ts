@@ -49,6 +49,10 @@ test("it completes, streams and chats", async () => {
   const messages = [{ role: "user" as const, content: "Hello" }];
   const chat = await client.chat.completions.create({ model: model.name, messages });
   expect(chat.choices[0]?.message.content).toBe("text 0");
+  // The answer goes back as it came, as the next turn of the conversation.
+  const turns = [...messages, chat.choices[0]!.message, ...messages];
+  const next = await client.chat.completions.create({ model: model.name, messages: turns });
+  expect(next.choices).toHaveLength(1);
   const stream = client.chat.completions.stream({ model: model.name, messages });
   expect(await stream.finalContent()).toBe("text 0");
 });
