@@ -3,7 +3,8 @@
 import { isTerminal } from "../domain/job.ts";
 import { Problem, toProblemDetails } from "../domain/problem.ts";
 import type { Prisma, PrismaClient } from "../prisma/client/client.ts";
-import { recordBlob } from "./artifacts/artifacts.ts";
+import { dropUnused, recordBlob } from "./artifacts/artifacts.ts";
+import type { ArtifactStore } from "./artifacts/store.ts";
 import {
   changeJob,
   type Fence,
@@ -26,8 +27,13 @@ const crashProblem = (job: JobRow, count: number, reason: string): Json => {
   return toProblemDetails(new Problem("JOB_CRASHED", detail)) as unknown as Json;
 };
 
-export function createJobClaims(parts: { db: PrismaClient; queue: Queue; metrics: Metrics }): JobClaims {
-  const { db, queue, metrics } = parts;
+export function createJobClaims(parts: {
+  db: PrismaClient;
+  queue: Queue;
+  store: ArtifactStore;
+  metrics: Metrics;
+}): JobClaims {
+  const { db, queue, store, metrics } = parts;
 
   /** The row under the fence, locked. */
   async function holdRow(tx: Transaction, fence: Fence): Promise<JobRow> {
@@ -165,20 +171,25 @@ export function createJobClaims(parts: { db: PrismaClient; queue: Queue; metrics
     },
 
     async recordCheckpoint(fence, { step, digest, sizeBytes, metadata = {} }) {
-      await db.$transaction(async (tx) => {
+      const { workspaceId, unused } = await db.$transaction(async (tx) => {
         const job = await holdRow(tx, fence);
         const key = { job_id: job.id, step: BigInt(step), epoch: job.epoch };
         const row = { workspace_id: job.workspace_id, digest, size_bytes: BigInt(sizeBytes), metadata };
         await recordBlob(tx, job.workspace_id, { digest, sizeBytes });
         await tx.jobCheckpoint.upsert({ where: { job_id_step_epoch: key }, create: { ...key, ...row }, update: row });
-        await tx.jobCheckpoint.deleteMany({ where: { job_id: job.id, NOT: { step: key.step, epoch: key.epoch } } });
+        const older = { job_id: job.id, NOT: { step: key.step, epoch: key.epoch } };
+        const digests = (await tx.jobCheckpoint.findMany({ where: older })).map((one) => one.digest);
+        await tx.jobCheckpoint.deleteMany({ where: older });
         await changeJob(
           tx,
           job,
           { step: key.step },
           { type: "checkpoint", data: { step: Number(step), size_bytes: sizeBytes } },
         );
+        return { workspaceId: job.workspace_id, unused: await dropUnused(tx, job.workspace_id, digests) };
       });
+      // At once, not with the collector: a long training would fill the disk with a day of checkpoints.
+      for (const digest of unused) await store.delete(workspaceId, digest).catch(() => {});
     },
 
     async finish(claim, outcome) {

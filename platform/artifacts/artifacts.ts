@@ -34,6 +34,16 @@ export async function recordBlob(tx: Transaction, workspaceId: string, blob: Sto
     ON CONFLICT (workspace_id, digest) DO UPDATE SET touched_at = now()`;
 }
 
+/** Of these contents, those that nothing points to any more; their rows are gone with the transaction. */
+export async function dropUnused(tx: Transaction, workspaceId: string, digests: readonly string[]): Promise<string[]> {
+  const dropped = await tx.$queryRaw<{ digest: string }[]>`
+    DELETE FROM blobs b WHERE b.workspace_id = ${workspaceId} AND b.digest = ANY(${[...digests]})
+    AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.workspace_id = b.workspace_id AND a.digest = b.digest)
+    AND NOT EXISTS (SELECT 1 FROM job_checkpoints c WHERE c.workspace_id = b.workspace_id AND c.digest = b.digest)
+    RETURNING b.digest`;
+  return dropped.map(({ digest }) => digest);
+}
+
 export function createArtifacts(parts: { db: PrismaClient; store: ArtifactStore }): Artifacts {
   const { db, store } = parts;
   return {

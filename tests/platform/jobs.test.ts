@@ -214,10 +214,20 @@ describe("checkpoints", () => {
     return blob;
   };
 
-  test("only the newest is kept", async () => {
+  test("only the newest is kept, and what it replaces leaves the store unless something else points to it", async () => {
     const claim = await claimed(await newJob());
-    await checkpoint(claim, 10);
+    const first = await checkpoint(claim, 10);
+    const shared = await checkpoint(claim, 15);
+    await platform.artifacts.create({
+      workspaceId: platform.workspaceId,
+      name: "kept.bin",
+      contentType: "application/octet-stream",
+      blob: shared,
+    });
     const second = await checkpoint(claim, 20);
+    expect(await platform.store.head(platform.workspaceId, first.digest)).toBeNull();
+    for (const { digest } of [shared, second])
+      expect(await platform.store.head(platform.workspaceId, digest)).not.toBeNull();
     expect(await platform.db.jobCheckpoint.findMany({ where: { job_id: claim.jobId } })).toMatchObject([
       { step: 20n, digest: second.digest },
     ]);

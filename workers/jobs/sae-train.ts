@@ -97,7 +97,12 @@ async function loadCheckpoint(context: JobContext): Promise<(Place & { readonly 
 }
 
 async function saveCheckpoint(run: TrainingRun): Promise<void> {
-  const about = { run: JSON.stringify({ place: run.place, curve: run.curve.points } satisfies Place) };
+  const about = {
+    run: JSON.stringify({ place: run.place, curve: run.curve.points } satisfies Place),
+    // Equal bits are promised on one runtime; and a job's own number keeps the contents of equal jobs apart.
+    runtime: run.model.runtime,
+    job: run.context.jobId,
+  };
   await run.context.saveCheckpoint(serializeCheckpoint(run.trainer.snapshot(), about), stepOf(run.trainer));
 }
 
