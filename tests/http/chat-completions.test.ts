@@ -78,6 +78,19 @@ test("a stream opens each choice with its role and ends with [DONE]", async () =
   expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: 4 } });
 });
 
+test("an answer's message can be handed back as the next turn", async () => {
+  const { message } = (await chat()).body.choices[0];
+  const turns = [
+    ...messages,
+    message,
+    { ...message, tool_calls: [], function_call: null },
+    { role: "user", content: "Go on." },
+  ];
+  const response = await chat({ messages: turns });
+  expect(response.status, JSON.stringify(response.body)).toBe(200);
+  expect((worker.inputs.at(-1) as { messages: unknown[] }).messages).toHaveLength(5);
+});
+
 test("roles and contents that a template cannot take are refused at their fields", async () => {
   expectOpenAIError(await chat({ messages: [] }), 400, "VALIDATION_FAILED", "messages");
   expectOpenAIError(
