@@ -200,7 +200,13 @@ export function createJobClaims(parts: {
             where: { id: artifactId, workspace_id: job.workspace_id },
             data: { state: "visible", visible_at: new Date() },
           });
-          await tx.jobArtifact.create({ data: { job_id: job.id, name, artifact_id: artifactId, epoch: job.epoch } });
+          // A job that was resumed and ends again may leave a thing of the same name: the newer one counts.
+          const made = { artifact_id: artifactId, epoch: job.epoch };
+          await tx.jobArtifact.upsert({
+            where: { job_id_name: { job_id: job.id, name } },
+            create: { job_id: job.id, name, ...made },
+            update: made,
+          });
         }
         await outcome.write?.(tx);
         const ended = await end(tx, job, outcome.state, {

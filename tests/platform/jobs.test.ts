@@ -244,6 +244,24 @@ describe("checkpoints", () => {
     expect(again.epoch).toBe(claim.epoch + 1);
   });
 
+  test("a job that is canceled, resumed and canceled again may leave artifacts of the same name", async () => {
+    const claim = await claimed(await newJob());
+    const blob = await checkpoint(claim, 5);
+    const cancel = async (running: JobClaim) => {
+      const named = { workspaceId: platform.workspaceId, name: "partial", contentType: "text/plain", blob };
+      const { id } = await platform.artifacts.create({ ...named, jobId: running.jobId });
+      await platform.claims.finish(running, { state: "canceled", artifacts: [{ name: "partial", artifactId: id }] });
+      return id;
+    };
+    await cancel(claim);
+    await platform.jobs.resume(platform.workspaceId, claim.jobId);
+    const newer = await cancel(await claimed(await row(claim.jobId)));
+    expect((await row(claim.jobId)).state).toBe("canceled");
+    expect(await platform.db.jobArtifact.findMany({ where: { job_id: claim.jobId } })).toMatchObject([
+      { name: "partial", artifact_id: newer },
+    ]);
+  });
+
   test("a job without a checkpoint, or one that succeeded, is not resumed", async () => {
     const claim = await claimed(await newJob());
     await checkpoint(claim, 5);
