@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { analyse, findChinese, introduce, steer, train } from "./demo/chapters.ts";
 import { createClient } from "./demo/http.ts";
 import { bold, cyan, dim, line } from "./demo/terminal.ts";
-import { startEmbedded } from "./embedded.ts";
+import { type Embedded, startEmbedded } from "./embedded.ts";
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { once: { type: "boolean", default: false } } });
@@ -16,13 +16,8 @@ async function main(): Promise<void> {
   introduce();
   const service = await startEmbedded({ LOG_LEVEL: process.env.LOG_LEVEL ?? "warn" }, (text) => line(dim(text)));
   try {
-    await service.bundled;
-    const api = createClient(service.url);
-    const chinese = await findChinese(api);
-    await steer(api, chinese);
-    await train(api);
-    await analyse(api);
-
+    // Ctrl-C in the middle of a chapter ends the demonstration in order, too.
+    if ((await Promise.race([tell(service).then(() => "told" as const), stopped])) !== "told") return;
     console.log(`\n${bold("Done")} ${dim(`in ${Math.round((performance.now() - started) / 1000)} s`)}`);
     line(`reference  ${cyan(`${service.url}/docs`)}`);
     line(`API        ${cyan(`${service.url}/v1`)}`);
@@ -32,6 +27,14 @@ async function main(): Promise<void> {
   } finally {
     await service.stop();
   }
+}
+
+async function tell(service: Embedded): Promise<void> {
+  await service.bundled;
+  const api = createClient(service.url);
+  await steer(api, await findChinese(api));
+  await train(api);
+  await analyse(api);
 }
 
 main().then(

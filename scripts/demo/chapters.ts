@@ -109,7 +109,7 @@ export async function train(api: ApiClient): Promise<void> {
     layers: [STEERING_LAYER],
     width: 1024,
     k: 24,
-    tokens: 150_000,
+    tokens: 100_000,
     batch_tokens: 1024,
     learning_rate: 2e-3,
     evaluation_tokens: 8192,
