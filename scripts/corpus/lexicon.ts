@@ -112,7 +112,7 @@ function person(block: Block): "m" | "f" {
 }
 
 export function readLexicon(): Lexicon {
-  const common = readSections("common");
+  const everyday = readSections("everyday");
   const section = (from: Map<string, Block[]>, name: string): Block[] => {
     const blocks = from.get(name);
     if (!blocks) throw new Error(`lexicon: no section ${name}`);
@@ -129,11 +129,11 @@ export function readLexicon(): Lexicon {
   };
   return {
     topics: Object.fromEntries(TOPICS.map((name) => [name, topic(name)])) as Record<Topic, TopicLexicon>,
-    subjects: section(common, "subjects").map((block) => ({ words: block.words, gender: person(block) })),
-    owners: section(common, "owners").map((block) => ({ forms: forms(block.words), gender: person(block) })),
-    items: section(common, "items").map((block) => forms(block.words)),
+    subjects: section(everyday, "subjects").map((block) => ({ words: block.words, gender: person(block) })),
+    owners: section(everyday, "owners").map((block) => ({ forms: forms(block.words), gender: person(block) })),
+    items: section(everyday, "items").map((block) => forms(block.words)),
     phrases: Object.fromEntries(
-      PHRASE_LISTS.map((list) => [list, section(common, list).map((block) => block.words)]),
+      PHRASE_LISTS.map((list) => [list, section(everyday, list).map((block) => block.words)]),
     ) as unknown as Record<PhraseList, readonly Words[]>,
   };
 }
