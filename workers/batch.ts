@@ -3,7 +3,7 @@
  * the claim's epoch. Which of the ends a job meets is decided here and nowhere else.
  */
 
-import { type JobClaim, type Json, StaleEpoch } from "../platform/jobs.ts";
+import { type JobClaim, type Json, jobTopic, StaleEpoch } from "../platform/jobs.ts";
 import type { Platform } from "../platform/platform.ts";
 import { type Delivery, deliveryLimitSeconds } from "../platform/queue.ts";
 import { finishJob } from "./commit.ts";
@@ -147,6 +147,9 @@ function createRunningJob(platform: Platform, claim: JobClaim, device: DeviceLin
       return;
     }
     flushProgress();
+    renew();
+  }
+  function renew(): void {
     platform.claims.heartbeat(claim).then(
       ({ cancelRequested }) => {
         if (cancelRequested && stopReason !== "cancel") stop("cancel");
@@ -162,6 +165,10 @@ function createRunningJob(platform: Platform, claim: JobClaim, device: DeviceLin
     device.send({ type: "stop_job", jobId: claim.jobId, reason });
   }
 
+  // A cancel is told like every other change of the job: it does not wait for the next renewal.
+  const unsubscribe = platform.notifications.subscribe(jobTopic(claim.jobId), () => {
+    if (device.isAlive()) renew();
+  });
   device.send({ type: "run_job", job: assignmentOf(claim) });
   if (claim.job.cancel_requested_at) stop("cancel");
 
@@ -198,6 +205,7 @@ function createRunningJob(platform: Platform, claim: JobClaim, device: DeviceLin
     async end() {
       const end = await ended.promise;
       for (const timer of timers) clearTimeout(timer);
+      unsubscribe();
       flushProgress();
       await writes;
       // A device killed because it did not give way in time has not crashed.
