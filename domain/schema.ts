@@ -1,6 +1,7 @@
 // Small words for writing schemas, and the one place where a value is checked against one.
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile, type Validator } from "typebox/compile";
+import { Settings } from "typebox/system";
 import { Value } from "typebox/value";
 import { type FieldError, Problem } from "./problem.ts";
 
@@ -43,6 +44,9 @@ export type Metadata = Static<typeof Metadata>;
 
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
 
+// The library stops at 8, of which a union alone makes as many; `tidy` needs them all to find the branch that was meant.
+Settings.Set({ maxErrors: 1000 });
+
 const compiled = new WeakMap<object, Validator>();
 
 function validatorOf(schema: TSchema): Validator {
@@ -57,8 +61,22 @@ function validatorOf(schema: TSchema): Validator {
 /** Every violation as a JSON pointer and a sentence; empty when the value fits. */
 export function checkSchema(schema: TSchema, value: unknown, at = ""): FieldError[] {
   const validator = validatorOf(schema);
-  if (validator.Check(value)) return [];
+  if (validator.Check(value)) return unstorable(value, at);
   return tidy(validator.Errors(value) as RawError[], at);
+}
+
+/** Text that no database takes: U+0000, and halves of surrogate pairs. */
+function unstorable(value: unknown, at: string): FieldError[] {
+  if (typeof value === "string") {
+    const detail = "must be Unicode text without U+0000 and without half surrogate pairs";
+    return value.includes("\0") || !value.isWellFormed() ? [{ pointer: at.toWellFormed(), detail }] : [];
+  }
+  if (typeof value !== "object" || value === null) return [];
+  if (Array.isArray(value)) return value.flatMap((item, index) => unstorable(item, `${at}/${index}`));
+  return Object.entries(value).flatMap(([name, item]) => {
+    const here = `${at}/${escapePointer(name)}`;
+    return [...unstorable(name, here), ...unstorable(item, here)];
+  });
 }
 
 /** The value with the schema's defaults filled in, or a `VALIDATION_FAILED` problem naming each field. */
@@ -84,21 +102,26 @@ interface RawError {
 }
 
 /** A union reports the failures of all its branches. Keep those of the branch whose `type` word matched, so that
- *  `{"type": "directory"}` is told about its missing path and not about the artifacts it never meant. */
+ *  `{"type": "directory"}` is told about its missing path and not about the artifacts it never meant; where no branch
+ *  has the word, say which words there are. */
 function tidy(raw: readonly RawError[], at: string): FieldError[] {
-  const wrongBranches = raw
+  const words = raw
     .filter((error) => error.keyword === "const" && error.instancePath.endsWith("/type"))
-    .map((error) => ({
-      branch: error.schemaPath.replace(/\/properties\/type$/, ""),
-      value: error.instancePath.replace(/\/type$/, ""),
-    }));
-  const unions = new Set(wrongBranches.map((wrong) => wrong.branch.replace(/\/anyOf\/\d+$/, "")));
-  const relevant = raw.filter((error) => {
-    if (error.keyword === "boolean") return false;
-    if (error.keyword === "anyOf") return !unions.has(error.schemaPath);
-    return !wrongBranches.some((wrong) => error.schemaPath.startsWith(wrong.branch));
-  });
-  const kept = relevant.length > 0 ? relevant : raw.filter((error) => error.keyword !== "boolean");
+    .map((error) => {
+      const branch = error.schemaPath.replace(/\/properties\/type$/, "");
+      return { error, branch, union: branch.replace(/\/anyOf\/\d+$/, ""), value: error.instancePath.slice(0, -5) };
+    });
+  const inside = (path: string, whole: string) => path === whole || path.startsWith(`${whole}/`);
+  const isWrong = ({ keyword, schemaPath, instancePath }: RawError) =>
+    words.some(({ branch, union, value }) =>
+      keyword === "anyOf" && schemaPath === union
+        ? instancePath === value
+        : inside(schemaPath, branch) && inside(instancePath, value),
+    );
+  const relevant = raw.filter((error) => error.keyword !== "boolean" && !isWrong(error));
+  const meant = ({ union, value }: (typeof words)[number]) =>
+    relevant.some((error) => inside(error.schemaPath, union) && inside(error.instancePath, value));
+  const kept = [...relevant, ...words.filter((word) => !meant(word)).map((word) => word.error)];
   const found = new Map<string, FieldError>();
   for (const error of kept) {
     for (const field of describe(error)) {

@@ -28,6 +28,22 @@ test("an unknown field is refused with a pointer to it, also deep inside", () =>
   expect(checkSchema(CreateModel, deep).map((error) => error.pointer)).toEqual(["/source/pat"]);
 });
 
+test("a union whose word fits no branch is told the words", () => {
+  const hub = { ...model, source: { type: "hub", repo: "a/b", revision: "main" } };
+  expect(checkSchema(CreateModel, hub)).toEqual([
+    { pointer: "/source/type", detail: 'must be "directory"; or must be "artifacts"' },
+  ]);
+});
+
+test("text that no database takes is refused, in values and in names", () => {
+  const refused = (given: object) =>
+    checkSchema(CreateCompletion, { model: "m", ...given }).map(({ pointer }) => pointer);
+  expect(refused({ prompt: "a\0b" })).toEqual(["/prompt"]);
+  expect(refused({ prompt: ["a", "\ud800"] })).toEqual(["/prompt/1"]);
+  expect(refused({ prompt: "a", metadata: { "\0": 1 } })).toEqual(["/metadata/\0"]);
+  expect(refused({ prompt: "😀" })).toEqual([]);
+});
+
 test("a missing field is named itself, not its parent", () => {
   expect(checkSchema(CreateModel, { source: model.source })).toEqual([{ pointer: "/name", detail: "is required" }]);
 });
