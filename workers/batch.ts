@@ -14,6 +14,8 @@ import { readOnlyCalls } from "./rows.ts";
 
 /** Between two renewals of a claim; the queue takes a claim for lost after 10 s without one. */
 const HEARTBEAT_MS = 2_000;
+/** After a change of the job's row. */
+const LOOK_FOR_CANCEL_MS = 100;
 /** Progress is written at most this often: a step may take a millisecond. */
 const PROGRESS_MS = 500;
 /** A job asked to give way has this long to reach its next checkpoint before its device is killed. */
@@ -165,9 +167,13 @@ function createRunningJob(platform: Platform, claim: JobClaim, device: DeviceLin
     device.send({ type: "stop_job", jobId: claim.jobId, reason });
   }
 
-  // A cancel is told like every other change of the job: it does not wait for the next renewal.
+  // A cancel is told like every other change of the job, most of which are our own: looked for soon, not at each.
+  let look: NodeJS.Timeout | undefined;
   const unsubscribe = platform.notifications.subscribe(jobTopic(claim.jobId), () => {
-    if (device.isAlive()) renew();
+    look ??= setTimeout(() => {
+      look = undefined;
+      if (device.isAlive()) renew();
+    }, LOOK_FOR_CANCEL_MS);
   });
   device.send({ type: "run_job", job: assignmentOf(claim) });
   if (claim.job.cancel_requested_at) stop("cancel");
@@ -206,6 +212,7 @@ function createRunningJob(platform: Platform, claim: JobClaim, device: DeviceLin
       const end = await ended.promise;
       for (const timer of timers) clearTimeout(timer);
       unsubscribe();
+      clearTimeout(look);
       flushProgress();
       await writes;
       // A device killed because it did not give way in time has not crashed.
