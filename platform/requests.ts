@@ -103,7 +103,8 @@ export function createRequests(parts: {
     events: readonly RequestEventInput[],
     end?: { state: string; error?: Json | undefined },
   ): Promise<{ wanted: boolean; kind: string } | null> {
-    const all = end === undefined ? events : [...events, { type: REQUEST_END, data: endData(end) }];
+    const all = events.map(storable);
+    if (end !== undefined) all.push({ type: REQUEST_END, data: endData(end) });
     const error = end?.error === undefined ? null : JSON.stringify(end.error);
     const [row] = await tx.$queryRaw<{ wanted: boolean; kind: string; first_seconds: number | null }[]>`
       WITH fence AS (
@@ -165,12 +166,11 @@ export function createRequests(parts: {
           notifications,
           topic: topic(requestId),
           after,
-          read: (cursor) =>
-            db.requestEvent.findMany({
-              where: { request_id: requestId, seq: { gt: cursor } },
-              orderBy: { seq: "asc" },
-              take: 200,
-            }),
+          read: async (cursor) => {
+            const where = { request_id: requestId, seq: { gt: cursor } };
+            const stored = await db.requestEvent.findMany({ where, orderBy: { seq: "asc" }, take: 200 });
+            return stored.map((row) => (typeof row.data === "string" ? { ...row, data: JSON.parse(row.data) } : row));
+          },
           isLast: (event) => event.type === REQUEST_END,
           signal,
         });
@@ -302,6 +302,12 @@ export function createRequests(parts: {
     close: () => clearInterval(renewal),
   };
   return requests;
+}
+
+/** jsonb takes no U+0000, and a sampled token may well stand for it: such an event is kept as its own JSON text. */
+function storable({ type, data }: RequestEventInput): RequestEventInput {
+  const text = JSON.stringify(data);
+  return typeof data === "string" || text.includes("\\u0000") ? { type, data: text } : { type, data };
 }
 
 function endData(end: { state: string; error?: Json | undefined }): Json {

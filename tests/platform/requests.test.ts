@@ -54,6 +54,16 @@ test("text flows from worker to reader in order and ends with the end", async ()
   expect(seen.at(-2)?.data).toEqual({ text: "z" });
 });
 
+test("a token that stands for U+0000 arrives as it was sampled", async () => {
+  const request = await newRequest();
+  const claim = await admitted(request);
+  const words = ["a\0b", "c", "\\u0000"];
+  expect(await platform.requests.append(claim, words.map(text))).toEqual({ wanted: true });
+  await platform.requests.finish(claim, { state: "succeeded" });
+  const seen = await collect(platform.requests.subscribe(request.id, { signal: AbortSignal.timeout(50_000) }));
+  expect(seen.slice(0, -1).map((event) => event.data)).toEqual(words.map((word) => text(word).data));
+});
+
 test("a reader in another process that begins late, or again from a cursor, misses nothing", async () => {
   const other = await platform.another();
   const request = await newRequest();
