@@ -207,8 +207,10 @@ export function steeringCoefficients(
   statistics: EditStatistics,
   pointer = "",
 ): Coefficients {
-  if (!(statistics.directionNorm > 0)) {
-    throw fieldProblem("STEERING_INVALID", pointer, "the direction has length zero, so nothing can be moved along it");
+  // The squares of anything shorter vanish in float32.
+  if (!(statistics.directionNorm > 1e-12)) {
+    const detail = "the direction has length zero, or nearly so: nothing can be moved along it";
+    throw fieldProblem("STEERING_INVALID", pointer, detail);
   }
   const rule = opRules[edit.op];
   const value = edit.value ?? (typeof rule.value === "object" ? rule.value.default : 0);
