@@ -31,7 +31,8 @@ export const idempotency = fp(
       request.idempotent = { scope, key, begun: false, replayed: false };
       // A body that is not read yet: its route begins with the digest of what it received.
       if (request.headers["content-type"]?.startsWith("multipart/") || request.body instanceof Readable) return;
-      await beginIdempotent(request, reply, JSON.stringify(request.body ?? null));
+      // The route must not run as well: its turn comes when this hook has ended, and by then the answer is out.
+      if (await beginIdempotent(request, reply, JSON.stringify(request.body ?? null))) await reply;
     });
 
     app.addHook("onSend", async (request, reply, payload) => {
