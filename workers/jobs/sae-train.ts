@@ -77,17 +77,19 @@ async function expectHeldOut(order: TokenOrder): Promise<void> {
 interface Place {
   readonly place: TokenPlace;
   readonly curve: readonly CurvePoint[];
+  /** Products against weights that are being trained keep their bits only with one number of threads (ADR 7). */
+  readonly threads: number;
 }
 
 async function startRun(settings: SaeTrainSettings, context: JobContext, model: WorkerModel): Promise<TrainingRun> {
-  const { threads } = context.settings;
   const saes = settings.layers.map((layer) => trainingOptions(settings, layer, model.language.config.dModel));
   const saved = await loadCheckpoint(context);
+  const threads = saved?.threads ?? context.settings.threads;
   const trainer = await createTrainer({ saes, threads }, saved?.state);
   const curve = createCurve(stepsOf(trainer.configs[0]!), saved?.curve ?? []);
   if (saved)
     context.log.info({ job: context.jobId, done: trainer.progress.done }, "training goes on from a checkpoint");
-  return { settings, context, model, trainer, curve, place: saved?.place ?? FIRST_PLACE };
+  return { settings, context, model, trainer, curve, threads, place: saved?.place ?? FIRST_PLACE };
 }
 
 async function loadCheckpoint(context: JobContext): Promise<(Place & { readonly state: TrainerState }) | null> {
@@ -98,7 +100,7 @@ async function loadCheckpoint(context: JobContext): Promise<(Place & { readonly 
 
 async function saveCheckpoint(run: TrainingRun): Promise<void> {
   const about = {
-    run: JSON.stringify({ place: run.place, curve: run.curve.points } satisfies Place),
+    run: JSON.stringify({ place: run.place, curve: run.curve.points, threads: run.threads } satisfies Place),
     // Equal bits are promised on one runtime; and a job's own number keeps the contents of equal jobs apart.
     runtime: run.model.runtime,
     job: run.context.jobId,

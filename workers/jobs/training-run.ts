@@ -12,5 +12,6 @@ export interface TrainingRun {
   readonly model: WorkerModel;
   readonly trainer: Trainer;
   readonly curve: Curve;
+  readonly threads: number;
   place: TokenPlace;
 }
