@@ -76,7 +76,7 @@ export const SaeTrainInput = closed(
         minimum: 0,
         maximum: 1e6,
         default: 10,
-        description: "leave out activations above this multiple of the median norm; 0 keeps all",
+        description: "leave out activations above this multiple of the median norm, at least 1; 0 keeps all",
       }),
     ),
     skip_first_position: Type.Optional(
@@ -132,6 +132,12 @@ export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/
     const detail = `tokens (${input.tokens}) is less than one batch (${batch})`;
     throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/tokens`, detail);
   }
+  const filter = input.norm_filter ?? 10;
+  // Below the median it would leave out most rows, and soon all of them.
+  if (filter > 0 && filter < 1) {
+    const detail = `norm_filter is ${filter}: it must be 0, which keeps all activations, or 1 and more`;
+    throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/norm_filter`, detail);
+  }
   const context = Math.min(input.context_tokens ?? 256, model.contextLength);
   const steps = Math.floor(input.tokens / batch);
   const decay = Math.floor(steps * (input.decay_fraction ?? 0.2));
@@ -154,7 +160,7 @@ export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/
     aux_k: Math.min(input.aux_k ?? Math.floor(model.dModel / 2), input.width),
     aux_weight: input.aux_weight ?? 1 / 32,
     dead_after_tokens: input.dead_after_tokens ?? Math.min(10_000_000, Math.max(1, Math.floor(input.tokens / 5))),
-    norm_filter: input.norm_filter ?? 10,
+    norm_filter: filter,
     skip_first_position: input.skip_first_position ?? true,
     holdout_fraction: input.holdout_fraction ?? 0.05,
     evaluation_tokens: input.evaluation_tokens ?? 16_384,

@@ -23,6 +23,8 @@ export interface TokenFilter {
   select(acts_BD: Float32Array, position_B: Int32Array): Int32Array;
   /** Median norm of every row seen so far (without position 0 where that is skipped), within 1.1 %; NaN before the first. */
   medianNorm(): number;
+  /** How many rows were selected so far. */
+  kept(): number;
   state(): TokenFilterState;
 }
 
@@ -62,6 +64,7 @@ export function createTokenFilter(dModel: number, options: TokenFilterOptions, s
       kept += selected.length;
       return Int32Array.from(selected);
     },
+    kept: () => kept,
     state: () => ({ histogram: histogram.slice(), kept, droppedByNorm, droppedByPosition }),
   };
 }

@@ -41,6 +41,8 @@ export interface Trainer {
   readonly done: boolean;
   /** Steps made and to be made, summed over the saes. */
   readonly progress: { readonly done: number; readonly total: number };
+  /** The saes that have steps to make yet, and how many of the rows seen the filter has left to each. */
+  readonly unfinished: readonly { readonly sae: number; readonly rowsKept: number }[];
   /** Takes the rows in and makes as many steps as they allow. */
   add(batch: ActivationBatch): Promise<StepReport[]>;
   /** Learns from what the buffers still hold: call when the stream has ended. */
@@ -100,6 +102,11 @@ export async function createTrainer(options: TrainerOptions, state?: TrainerStat
       const sum = (of: (training: SaeTraining) => number) => trainings.reduce((total, one) => total + of(one), 0);
       return { done: sum((one) => one.steps), total: sum((one) => stepsOf(one.config)) };
     },
+    get unfinished() {
+      return trainings.flatMap((training, sae) =>
+        training.steps < stepsOf(training.config) ? [{ sae, rowsKept: training.rowsKept }] : [],
+      );
+    },
     add: (batch) => each((training) => training.add(batch)),
     finish: () => each((training) => training.finish()),
     snapshot: () => ({ saes: trainings.map((training) => training.state()) }),
@@ -135,6 +142,9 @@ function createSaeTraining(config: TrainingConfig, workspace: GradientWorkspace,
     config,
     get steps() {
       return steps();
+    },
+    get rowsKept() {
+      return filter.kept();
     },
     async add(batch: ActivationBatch): Promise<StepMetrics[]> {
       const at = batch.layers.indexOf(layer);

@@ -70,6 +70,18 @@ test("k above the width and less tokens than a batch are refused", () => {
   expect(() => resolve({ tokens: 100 })).toThrow(expect.objectContaining({ code: "SETTINGS_CONTRADICTORY" }));
 });
 
+test("a norm filter below the median is refused, 0 and 1 are not", () => {
+  for (const filter of [0, 1, 2.5]) expect(resolve({ norm_filter: filter }).norm_filter).toBe(filter);
+  for (const filter of [1e-9, 0.99]) {
+    expect(() => resolve({ norm_filter: filter })).toThrow(
+      expect.objectContaining({
+        code: "SETTINGS_CONTRADICTORY",
+        errors: [expect.objectContaining({ pointer: "/input/norm_filter" })],
+      }),
+    );
+  }
+});
+
 test("an estimate counts parameters exactly and grows with every size", () => {
   const base = estimateSaeTrain(resolve(), model);
   expect(base.parameters).toBe(2 * (2 * 128 * 4096 + 4096 + 128));

@@ -149,6 +149,16 @@ describe("sae.train", () => {
     expect(await deployment.platform.db.artifact.count({ where: { job_id: row.id } })).toBe(0);
   });
 
+  test("a run of which the filters leave nothing ends with a problem instead of reading for ever", async () => {
+    // The service refuses a factor below 1; one of 1 can do the same to a dataset whose norms are all alike.
+    const input = { ...(settings({ name: "starved" }) as object), norm_filter: 0.001 };
+    const row = await deployment.ended(await deployment.submit("sae.train", input as Json));
+    expect(row).toMatchObject({
+      state: "failed",
+      error: { code: "SETTINGS_CONTRADICTORY", errors: [expect.objectContaining({ pointer: "/input/norm_filter" })] },
+    });
+  });
+
   test("a name that is taken is refused before the training", async () => {
     const row = await deployment.ended(await deployment.submit("sae.train", settings({ name: "undisturbed" })));
     expect(row).toMatchObject({ state: "failed", error: { code: "NAME_TAKEN" } });

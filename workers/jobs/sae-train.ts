@@ -127,12 +127,14 @@ async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
   if (trainer.done) return;
 
   const reading = readingFrom(order, run.place);
+  const expectRows = createRowWatch(run);
   const options = { layers: settings.layers, batchTokens: HARVEST_TOKENS };
   for await (const batch of harvest(model.language, reading.sequences(), options)) {
     await context.step();
     const steps = await trainer.add(batch).catch(rethrowNotFinite);
     // Batches are made of whole sequences, one after the other: what follows the last one has not been seen.
     run.place = reading.after(batch.sequence[batch.rows - 1]!);
+    expectRows();
     for (const step of steps) run.curve.add(settings.layers[step.sae]!, step);
     if (steps.length > 0 && performance.now() >= metricsAt) {
       metricsAt = performance.now() + METRICS_EVERY_MS;
@@ -154,6 +156,26 @@ async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
     const detail = "no sample of the dataset has two tokens or more once the held-out share is taken";
     throw fieldProblem("DATASET_TOO_SMALL", "/input/dataset_id", detail);
   }
+}
+
+/** A run that would read the dataset for ever: the result throws when the filters left an sae nothing of a whole pass. */
+function createRowWatch(run: TrainingRun): () => void {
+  const rowsKept = () => new Map(run.trainer.unfinished.map((one) => [one.sae, one.rowsKept]));
+  let before = rowsKept();
+  let { pass } = run.place;
+  return () => {
+    // A look may fall anywhere into a pass: two starts of a pass later, a whole one lies between it and this one.
+    if (run.place.pass < pass + 2) return;
+    const now = rowsKept();
+    for (const [sae, rows] of now) {
+      if (rows > before.get(sae)!) continue;
+      const layer = run.settings.layers[sae];
+      const detail = `a whole pass over the dataset left no activation of layer ${layer} to train on: norm_filter (${run.settings.norm_filter}) and skip_first_position leave out every one`;
+      throw fieldProblem("SETTINGS_CONTRADICTORY", "/input/norm_filter", detail);
+    }
+    before = now;
+    pass = run.place.pass;
+  };
 }
 
 async function stop(run: TrainingRun): Promise<never> {
