@@ -18,11 +18,21 @@ export class KeyValueCache {
   readonly slots: number;
   /** Tokens in each slot. */
   readonly lengths: Int32Array;
+  readonly #firstLayer: number;
+  readonly #lastLayer: number;
   #columns: number;
   #keys: Float32Array[];
   #values: Float32Array[];
 
-  constructor(config: DecoderConfig, slots: number, tokens: number) {
+  /** `run`: the blocks that are run, inclusive, when not all are; the others share one buffer of filler. */
+  constructor(
+    config: DecoderConfig,
+    slots: number,
+    tokens: number,
+    run: { readonly firstLayer?: number; readonly lastLayer?: number } = {},
+  ) {
+    this.#firstLayer = run.firstLayer ?? 0;
+    this.#lastLayer = run.lastLayer ?? config.layers - 1;
     this.config = config;
     this.slots = slots;
     this.lengths = new Int32Array(slots);
@@ -37,7 +47,14 @@ export class KeyValueCache {
 
   #buffers(): Float32Array[] {
     const { layers, kvHeads, headDim } = this.config;
-    return Array.from({ length: layers }, () => new Float32Array(this.slots * kvHeads * headDim * this.#columns));
+    const size = this.slots * kvHeads * headDim * this.#columns;
+    const all = this.#lastLayer - this.#firstLayer + 1 === layers;
+    const filler = new Float32Array(all ? 0 : size);
+    return Array.from({ length: layers }, (_, layer) => (this.#isRun(layer) ? new Float32Array(size) : filler));
+  }
+
+  #isRun(layer: number): boolean {
+    return layer >= this.#firstLayer && layer <= this.#lastLayer;
   }
 
   /** Makes room for so many tokens in every slot, with one group to spare so that growing is rare. */
@@ -71,6 +88,7 @@ export class KeyValueCache {
     const { kvHeads, headDim, layers } = this.config;
     const columns = this.#columns;
     for (let layer = 0; layer < layers; layer++) {
+      if (!this.#isRun(layer)) continue;
       const [keys, values] = [this.#keys[layer]!, this.#values[layer]!];
       const [newKeys, newValues] = [result.newKeys[layer]!, result.newValues[layer]!];
       for (let head = 0; head < kvHeads; head++) {
@@ -93,6 +111,7 @@ export class KeyValueCache {
   #copy(from: CacheView, fromSlot: number, toSlot: number, length: number): void {
     const { kvHeads, headDim, layers } = this.config;
     for (let layer = 0; layer < layers; layer++) {
+      if (!this.#isRun(layer)) continue;
       for (let head = 0; head < kvHeads; head++) {
         const [a, b] = [fromSlot * kvHeads + head, toSlot * kvHeads + head];
         const values = from.values[layer]!.subarray(a * from.columns * headDim, (a * from.columns + length) * headDim);

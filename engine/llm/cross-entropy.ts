@@ -1,5 +1,6 @@
 // How well the model predicts given texts, as it is or with one layer's residual stream replaced.
 
+import { forwardTaps } from "./chunked-forward.ts";
 import { batchesOf, checkSequence, padded, withoutPadding } from "./harvest.ts";
 import type { LanguageModel } from "./model.ts";
 
@@ -42,11 +43,9 @@ export async function crossEntropyNats(
     });
     const perRun = Math.max(1, Math.floor(logitBytes / (4 * model.config.vocabulary)));
     for (let at = 0; at < rows.length; at += perRun) {
-      // Starting behind the last block runs the head alone.
-      const logitRows = rows.slice(at, at + perRun);
-      const shape = { sequences: group.length, tokens, ids };
-      const { logits } = await model.forward({ ...shape, residual, firstLayer: model.config.layers, logitRows });
-      logitRows.forEach((_, r) => {
+      const picked = rows.slice(at, at + perRun);
+      const logits = await headAlone(model, residual, picked);
+      picked.forEach((_, r) => {
         total -= logProbability(logits, r * model.config.vocabulary, model.config.vocabulary, targets[at + r]!);
       });
     }
@@ -54,6 +53,28 @@ export async function crossEntropyNats(
   }
   if (count === 0) throw new RangeError("cross-entropy needs a sequence of at least two tokens");
   return total / count;
+}
+
+/** The logits of some rows, [R, V], by starting behind the last block. As sequences of one token: masks grow with T². */
+async function headAlone(
+  { config, forward }: LanguageModel,
+  residual: Float32Array,
+  rows: readonly number[],
+): Promise<Float32Array> {
+  const { dModel, layers } = config;
+  const picked = new Float32Array(rows.length * dModel);
+  rows.forEach((row, r) => {
+    picked.set(residual.subarray(row * dModel, (row + 1) * dModel), r * dModel);
+  });
+  const { logits } = await forward({
+    sequences: rows.length,
+    tokens: 1,
+    ids: new Int32Array(rows.length),
+    residual: picked,
+    firstLayer: layers,
+    logitRows: [...rows.keys()],
+  });
+  return logits;
 }
 
 /** resid_post of the last layer, [S·T, D]. */
@@ -66,16 +87,17 @@ async function finalResidual(
 ): Promise<Float32Array> {
   const shape = { sequences: group.length, tokens, ids };
   const last = model.config.layers - 1;
-  if (!replaced) return (await model.forward({ ...shape, taps: [last] })).taps[0]!;
+  const only = async (taps: Promise<Float32Array[]>) => (await taps)[0]!;
+  if (!replaced) return only(forwardTaps(model, { ...shape, taps: [last] }));
   const { layer, splice } = replaced;
   if (!Number.isInteger(layer) || layer < 0 || layer > last)
     throw new RangeError(`layer ${layer} is not among the model's ${last + 1}`);
   const { dModel } = model.config;
-  const [tap] = (await model.forward({ ...shape, taps: [layer], lastLayer: layer })).taps as [Float32Array];
+  const tap = await only(forwardTaps(model, { ...shape, taps: [layer], lastLayer: layer }));
   const rows = await splice(withoutPadding(tap, group, tokens, dModel));
   const residual = withPadding(rows, group, tokens, dModel);
   if (layer === last) return residual;
-  return (await model.forward({ ...shape, residual, firstLayer: layer + 1, taps: [last] })).taps[0]!;
+  return only(forwardTaps(model, { ...shape, residual, firstLayer: layer + 1, taps: [last] }));
 }
 
 /** The inverse of withoutPadding; padding rows are zero. */

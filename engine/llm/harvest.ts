@@ -1,13 +1,14 @@
-// Activations of whole texts: one forward per batch that stops after the highest layer asked for.
+// Activations of whole texts: one forward per batch and 512 tokens that stops after the highest layer asked for.
 
 import type { ActivationBatch } from "../runtime/activations.ts";
+import { forwardTaps } from "./chunked-forward.ts";
 import type { LanguageModel } from "./model.ts";
 import { checkEdits, layOutEdits, type SteeringEdit, selectsToken } from "./steering.ts";
 
 export interface HarvestOptions {
   /** Layers n whose resid_post.n is wanted. */
   readonly layers: readonly number[];
-  /** Tokens, padding included, that one forward takes at most. Default 2048. A longer sequence runs alone, whole. */
+  /** Tokens, padding included, that one forward takes at most. Default 2048. A longer sequence runs alone. */
   readonly batchTokens?: number;
   readonly signal?: AbortSignal;
   /** For each sequence in order, the edits made while it runs; taps read after them. A sequence beyond the list has none. */
@@ -88,21 +89,22 @@ async function harvestBatch(
   model: LanguageModel,
   group: readonly Int32Array[],
   firstSequence: number,
-  { layers, edits }: HarvestOptions,
+  { layers, edits, signal }: HarvestOptions,
 ): Promise<ActivationBatch> {
   const { ids, tokens } = padded(group);
   const own = group.map((_, s) => edits?.[firstSequence + s] ?? []);
   const isSpecial = (s: number, t: number) => model.tokenizer.isSpecial(group[s]![t]!);
   const acts = (s: number, e: number, t: number) =>
     t < group[s]!.length && selectsToken(own[s]![e]!, t, () => isSpecial(s, t));
-  const packed = layOutEdits(model.config, own)?.pack(tokens, acts);
-  const { taps } = await model.forward({
+  const layout = layOutEdits(model.config, own);
+  const taps = await forwardTaps(model, {
     sequences: group.length,
     tokens,
     ids,
     taps: layers,
     lastLayer: layers.reduce((highest, layer) => Math.max(highest, layer), 0),
-    ...(packed ? { edits: packed } : {}),
+    editsFor: (start, count) => layout?.pack(count, (s, e, t) => acts(s, e, start + t)),
+    signal,
   });
   const rows = group.reduce((sum, sequence) => sum + sequence.length, 0);
   const [sequence, position, tokenId] = [new Int32Array(rows), new Int32Array(rows), new Int32Array(rows)];

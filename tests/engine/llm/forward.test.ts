@@ -1,10 +1,11 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { KeyValueCache } from "../../../engine/llm/cache.ts";
 import { initialParameters, writeCheckpoint } from "../../../engine/llm/checkpoint.ts";
-import { crossEntropyNats } from "../../../engine/llm/cross-entropy.ts";
+import { crossEntropyNats, logProbability } from "../../../engine/llm/cross-entropy.ts";
+import type { ForwardInput } from "../../../engine/llm/forward.ts";
 import { harvest } from "../../../engine/llm/harvest.ts";
 import { type LanguageModel, openModel } from "../../../engine/llm/model.ts";
 import { checkLogits } from "../../../engine/llm/self-check.ts";
@@ -137,6 +138,117 @@ describe.each(fixtureNames)("%s", (name) => {
       });
       expect(Math.abs(zeroed - clean)).toBeGreaterThan(0.01);
     }
+  });
+});
+
+describe("texts beyond one chunk of 512 tokens", () => {
+  let folder: string;
+  let model: LanguageModel;
+  let forwards: ForwardInput[] = [];
+  const ids = (length: number) => Int32Array.from({ length }, (_, i) => (i * i * 7 + 3) % 320);
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "long-"));
+    await cp(fixtureFolder("qwen3-tied-f32"), folder, { recursive: true });
+    const config = readJson<object>("qwen3-tied-f32", "config.json");
+    await writeFile(join(folder, "config.json"), JSON.stringify({ ...config, max_position_embeddings: 2048 }));
+    const opened = await openModel(folder, { threads: 2 });
+    const forward = (input: ForwardInput) => {
+      forwards.push(input);
+      return opened.forward(input);
+    };
+    model = { ...opened, forward };
+  });
+  afterAll(async () => {
+    await model.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const rowsOf = async (sequences: Int32Array[], layers: number[], batchTokens = 2048) => {
+    forwards = [];
+    const batches = await collect(harvest(model, sequences, { layers, batchTokens }));
+    return layers.map((_, i) => batches.flatMap((batch) => [...batch.activations[i]!]));
+  };
+
+  it.each([513, 1025, 1300])(
+    "%i tokens have the rows of one whole pass, and no forward takes more than 512",
+    async (T) => {
+      const layers = [...Array(model.config.layers).keys()];
+      const { taps } = await model.forward({ sequences: 1, tokens: T, ids: ids(T), taps: layers });
+      const rows = await rowsOf([ids(T)], layers);
+      taps.forEach((tap, layer) => {
+        const { error, worst } = relativeError(rows[layer]!, tap);
+        expect(error, `layer ${layer} ${worst}`).toBeLessThan(1e-5);
+      });
+      expect(forwards.length).toBe(Math.ceil(T / 512));
+      for (const { tokens } of forwards) expect(tokens).toSatisfy((n: number) => n >= 2 && n <= 512);
+    },
+  );
+
+  it("positions and tokens are counted over the whole text", async () => {
+    const [batch] = await collect(harvest(model, [ids(600)], { layers: [0] }));
+    expect([...batch!.position]).toEqual([...Array(600).keys()]);
+    expect([...batch!.tokenId]).toEqual([...ids(600)]);
+  });
+
+  it("blocks above the highest layer are not run, and the rows are the same to the last bit", async () => {
+    const [all] = await rowsOf([ids(700)], [0, model.config.layers - 1]);
+    const [low] = await rowsOf([ids(700)], [0]);
+    expect(forwards.map(({ lastLayer }) => lastLayer)).toEqual([0, 0]);
+    expect(low).toEqual(all);
+  });
+
+  it("rows of ragged long sequences in one batch are those of each sequence alone, to the last bit", async () => {
+    const sequences = [ids(513), ids(40), ids(1100), ids(600)];
+    const layers = [0, model.config.layers - 1];
+    const together = await rowsOf(sequences, layers, 10_000);
+    expect(forwards.map((input) => input.sequences)).toEqual([4, 4, 4]);
+    expect(together).toEqual(await rowsOf(sequences, layers, 1));
+  });
+
+  it("an edit acts on its own position of the whole text", async () => {
+    const direction = new Float32Array(model.config.dModel).fill(1);
+    const prompt = Uint8Array.from({ length: 700 }, (_, t) => (t === 650 ? 1 : 0));
+    const selection = { prompt, generation: { from: 0, to: 0 }, excludeSpecial: false };
+    const edits = [[{ layer: 0, direction, c0: 0.5, c1: 0, c2: 0, selection }]];
+    const [plain] = await collect(harvest(model, [ids(700)], { layers: [0] }));
+    const [edited] = await collect(harvest(model, [ids(700)], { layers: [0], edits }));
+    const D = model.config.dModel;
+    edited!.activations[0]!.forEach((x, i) => {
+      const expected = plain!.activations[0]![i]! + (Math.floor(i / D) === 650 ? 0.5 : 0);
+      if (Math.abs(x - expected) > 1e-5) throw new Error(`token ${Math.floor(i / D)}: ${x} instead of ${expected}`);
+    });
+    expect(edited!.activations[0]).not.toEqual(plain!.activations[0]);
+  });
+
+  it("cross-entropy of a long text is that of one whole pass, with a layer spliced in too, in forwards of at most 512 tokens", async () => {
+    const text = ids(1300);
+    const V = model.config.vocabulary;
+    const { logits } = await model.forward({ sequences: 1, tokens: 1300, ids: text, logitRows: [...text.keys()] });
+    let total = 0;
+    for (let t = 0; t + 1 < 1300; t++) total -= logProbability(logits, t * V, V, text[t + 1]!);
+    forwards = [];
+    expect(await crossEntropyNats(model, [text])).toBeCloseTo(total / 1299, 5);
+    expect(await crossEntropyNats(model, [text], { layer: 0, splice: async (rows) => rows })).toBeCloseTo(
+      total / 1299,
+      5,
+    );
+    for (const { tokens } of forwards) expect(tokens).toBeLessThanOrEqual(512);
+  });
+
+  it("an abort is noticed between the chunks of one text", async () => {
+    const controller = new AbortController();
+    forwards = [];
+    const stopping: LanguageModel = {
+      ...model,
+      forward(input) {
+        controller.abort();
+        return model.forward(input);
+      },
+    };
+    const rows = collect(harvest(stopping, [ids(1300)], { layers: [0], signal: controller.signal }));
+    await expect(rows).rejects.toThrow(/aborted/);
+    expect(forwards.length).toBe(1);
   });
 });
 
