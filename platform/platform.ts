@@ -70,7 +70,7 @@ export async function createPlatform(config: Config, options: PlatformOptions): 
   };
   try {
     const maintenance = options.maintenance ?? true;
-    const databaseUrl = config.DATABASE_URL ?? (await embeddedUrl(config, options.embedded ?? "own", opened));
+    const databaseUrl = config.DATABASE_URL ?? (await embeddedUrl(config, options.embedded ?? "own", log, opened));
     const applied = await applyMigrations(databaseUrl);
     if (applied.length > 0) log.info({ applied }, "the database was migrated");
     const metrics = createMetrics();
@@ -114,6 +114,7 @@ export async function createPlatform(config: Config, options: PlatformOptions): 
 async function embeddedUrl(
   config: Config,
   mode: "own" | "join",
+  log: Logger,
   opened: <T>(value: T, closer: (value: T) => Promise<void>) => T,
 ): Promise<string> {
   if (mode === "join") {
@@ -123,5 +124,5 @@ async function embeddedUrl(
   }
   // Imported only when needed: with DATABASE_URL no program of the embedded server has to be installed.
   const { startEmbeddedPostgres } = await import("./embedded-postgres.ts");
-  return opened(await startEmbeddedPostgres(config.DATA_DIR), (server) => server.stop()).url;
+  return opened(await startEmbeddedPostgres(config.DATA_DIR, [], log), (server) => server.stop()).url;
 }

@@ -6,6 +6,7 @@ import { newId } from "../../domain/id.ts";
 import { hashApiKey } from "../../platform/bootstrap.ts";
 import { parseConfig } from "../../platform/config.ts";
 import { DataFolderLocked } from "../../platform/data-lock.ts";
+import { notify } from "../../platform/notifications.ts";
 import { createPlatform, type Platform } from "../../platform/platform.ts";
 import { batchQueue } from "../../platform/queue.ts";
 import { testDatabase } from "../support/platform.ts";
@@ -23,6 +24,12 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const config = (more: Record<string, string> = {}) => parseConfig({ DATA_DIR: folder, LOG_LEVEL: "silent", ...more });
 const open = (more: Record<string, string> = {}) =>
   createPlatform(config(more), { process: "test", maintenance: false });
+
+/** Where root's folders cannot be entered by the server's own user, the cluster lies elsewhere. */
+function clusterFile(name: string): string {
+  const elsewhere = join(folder, "postgres.cluster");
+  return join(existsSync(elsewhere) ? readFileSync(elsewhere, "utf8") : join(folder, "postgres"), name);
+}
 
 async function runOneJob(api: Platform, worker: Platform): Promise<string> {
   const workspace = await api.db.workspace.findFirstOrThrow();
@@ -50,6 +57,28 @@ test("one command's worth: an own database, a worker that joins it, a job betwee
   await api.close();
   expect(existsSync(join(folder, "owner.json"))).toBe(false);
   expect(existsSync(join(folder, "postgres", "postmaster.pid"))).toBe(false);
+});
+
+test("a killed database is started again at its address: queries, notifications and the queue go on by themselves", async () => {
+  const api = await open();
+  const topic = "test:wakes";
+  let wakes = 0;
+  const unsubscribe = api.notifications.subscribe(topic, () => wakes++);
+  const postmaster = () => Number(readFileSync(clusterFile("postmaster.pid"), "utf8").split("\n")[0]);
+  const killed = postmaster();
+  process.kill(killed, "SIGKILL");
+  await vi.waitFor(() => api.db.workspace.count(), { timeout: 60_000, interval: 100 });
+  expect(postmaster()).not.toBe(killed);
+  // The reconnect wakes everybody once; only what comes after that was notified.
+  await vi.waitFor(() => expect(wakes).toBeGreaterThan(0), { timeout: 60_000 });
+  const before = wakes;
+  await notify(api.db, topic);
+  await vi.waitFor(() => expect(wakes).toBeGreaterThan(before), { timeout: 10_000 });
+  unsubscribe();
+  expect(await runOneJob(api, api)).toBe("succeeded");
+  const restarted = postmaster();
+  await api.close();
+  expect(() => process.kill(restarted, 0)).toThrow("ESRCH");
 });
 
 test("a worker that finds nobody to join says what to do", async () => {
