@@ -272,7 +272,7 @@ export const problemTable = {
   JOB_CRASHED: {
     status: 500,
     title: "The job crashed its worker repeatedly",
-    fix: "Read the job's events; the same step crashed each time.",
+    fix: "Read the job's events: it got no further between the crashes.",
   },
   INTERNAL_ERROR: {
     status: 500,

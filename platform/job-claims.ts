@@ -19,11 +19,13 @@ import {
 import type { Metrics } from "./metrics.ts";
 import type { Queue } from "./queue.ts";
 
-/** A job that dies so often in a row at the same step is poison: another try would die there too. */
+/** A job that dies so often in a row without getting further is poison: another try would die there too. */
 export const crashLimit = 3;
 
 const crashProblem = (job: JobRow, count: number, reason: string): Json => {
-  const detail = `The worker died ${count} times in a row at step ${job.step}: ${reason}. It will not be tried again.`;
+  const unit = (job.progress as { unit?: string } | null)?.unit;
+  const reached = `${job.step}${unit === undefined ? "" : ` ${unit}`}`;
+  const detail = `The worker died ${count} times in a row and never got beyond ${reached} done: ${reason}. It will not be tried again.`;
   return toProblemDetails(new Problem("JOB_CRASHED", detail)) as unknown as Json;
 };
 
@@ -64,17 +66,29 @@ export function createJobClaims(parts: {
     return ended;
   }
 
-  /** Counts a death at the row's step. Null: it was one too many, and the job is failed now. */
+  /**
+   * Counts a death. Those before it count along unless the job has got further since: by its progress, or by its
+   * checkpoint, each compared with its own kind, for they need not count the same thing. A job that starts again
+   * repeats what it had reported, so only what is beyond the furthest crash is further.
+   * Null: it was one too many, and the job is failed now.
+   */
   async function countCrash(tx: Transaction, job: JobRow, reason: string): Promise<{ count: number } | null> {
-    const count = job.crash_step === job.step ? job.crash_count + 1 : 1;
+    const where = { job_id: job.id };
+    const newest = await tx.jobCheckpoint.findFirst({ where, orderBy: [{ epoch: "desc" }, { step: "desc" }] });
+    const checkpoint = newest === null ? null : Number(newest.step);
+    const last = await tx.jobEvent.findFirst({ where: { ...where, type: "crashed" }, orderBy: { seq: "desc" } });
+    const lastCheckpoint = (last?.data as { checkpoint?: number | null } | undefined)?.checkpoint ?? -1;
+    const further = job.crash_step === null || job.step > job.crash_step || (checkpoint ?? -1) > lastCheckpoint;
+    const count = further ? 1 : job.crash_count + 1;
+    const furthest = job.crash_step === null || job.step > job.crash_step ? job.step : job.crash_step;
     const counted = await changeJob(
       tx,
       job,
-      { crash_step: job.step, crash_count: count },
-      { type: "crashed", data: { step: Number(job.step), count, reason } },
+      { crash_step: furthest, crash_count: count },
+      { type: "crashed", data: { done: Number(job.step), checkpoint, count, reason } },
     );
     if (count < crashLimit) return { count };
-    await end(tx, counted, "failed", { error: crashProblem(job, count, reason) });
+    await end(tx, counted, "failed", { error: crashProblem({ ...counted, step: furthest }, count, reason) });
     return null;
   }
 
@@ -183,7 +197,8 @@ export function createJobClaims(parts: {
         await changeJob(
           tx,
           job,
-          { step: key.step },
+          // Its step is the handler's own count and no progress: the row's step is what was reported as done.
+          {},
           { type: "checkpoint", data: { step: Number(step), size_bytes: sizeBytes } },
         );
         return { workspaceId: job.workspace_id, unused: await dropUnused(tx, job.workspace_id, digests) };
