@@ -3,6 +3,7 @@ import type { PrismaClient } from "../prisma/client/client.ts";
 import type { Artifacts } from "./artifacts/artifacts.ts";
 import type { ArtifactStore } from "./artifacts/store.ts";
 import type { Idempotency } from "./idempotency.ts";
+import { thinJobEvents } from "./job-events.ts";
 import type { JobClaims } from "./jobs.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -40,7 +41,7 @@ export function startMaintenance(parts: Parts): Maintenance {
       for (const { queue, _count } of waiting) metrics.queuedJobs.set({ queue }, _count);
     },
     requests: () => requests.sweep(),
-    tables: () => Promise.all([idempotency.sweep(), rateLimits.sweep(), workers.sweep()]),
+    tables: () => Promise.all([idempotency.sweep(), rateLimits.sweep(), workers.sweep(), thinJobEvents(db)]),
     blobs: () => artifacts.collect(),
     uploads: () => store.cleanUp(24 * 3_600_000),
   };
