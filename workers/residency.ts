@@ -1,7 +1,9 @@
 /**
- * Open models and saes of one device process, counted in bytes. What is in use is never closed; of the rest the
- * least recently used goes first when a newcomer does not fit.
+ * Open models and saes of one device process, counted in bytes from before they are opened. What is in use is never
+ * closed; of the rest the least recently used goes first when a newcomer does not fit, and a newcomer for which that
+ * is not enough is refused: a process beyond its memory is killed with everything that runs in it.
  */
+import { Problem } from "../domain/problem.ts";
 
 export interface Resident {
   readonly sizeBytes: number;
@@ -14,7 +16,12 @@ export interface Lease<T> {
 }
 
 export interface Residency {
-  /** Opens the thing under its key, or waits for the one being opened. Release exactly once. */
+  /**
+   * Opens the thing under its key, or waits for the one being opened. Release exactly once. `sizeBytes` is what it will
+   * take in memory: reserved until it is open and tells its own.
+   *
+   * @throws Problem MEMORY_INSUFFICIENT when it can never fit, WORKER_UNAVAILABLE when what is in use leaves no room
+   */
   use<T extends Resident>(key: string, sizeBytes: number, open: () => Promise<T>): Promise<Lease<T>>;
   close(): Promise<void>;
   readonly residentBytes: number;
@@ -31,14 +38,26 @@ interface Entry {
 export function createResidency(limitBytes: number): Residency {
   // A Map keeps insertion order; a used entry is moved to the end, so the first idle one is the oldest.
   const entries = new Map<string, Entry>();
+  // Evicted, but their memory is not free yet.
+  const closings = new Set<Promise<void>>();
   const total = () => [...entries.values()].reduce((sum, entry) => sum + entry.sizeBytes, 0);
 
-  async function makeRoom(neededBytes: number): Promise<void> {
+  /** At once, so that two newcomers never count on the same room. Closes nothing for one that is refused. */
+  function makeRoom(neededBytes: number): void {
+    if (neededBytes > limitBytes) {
+      throw new Problem("MEMORY_INSUFFICIENT", `${neededBytes} bytes are needed; a worker may use ${limitBytes}`);
+    }
+    const inUse = [...entries.values()].reduce((sum, entry) => sum + (entry.users > 0 ? entry.sizeBytes : 0), 0);
+    if (inUse + neededBytes > limitBytes) {
+      const detail = `${neededBytes} bytes of memory are needed; of the worker's ${limitBytes}, ${inUse} are in use`;
+      throw new Problem("WORKER_UNAVAILABLE", detail);
+    }
     for (const entry of [...entries.values()]) {
       if (total() + neededBytes <= limitBytes) return;
       if (entry.users > 0) continue;
       entries.delete(entry.key);
-      await (await entry.opening).close();
+      const closing = entry.opening.then((resident) => resident.close()).finally(() => closings.delete(closing));
+      closings.add(closing);
     }
   }
 
@@ -50,8 +69,8 @@ export function createResidency(limitBytes: number): Residency {
         entries.set(key, entry);
         entry.users += 1;
       } else {
-        // The room is made inside `opening`, so that a second caller finds the entry at once.
-        const created: Entry = { key, sizeBytes: 0, users: 1, opening: makeRoom(sizeBytes).then(open) };
+        makeRoom(sizeBytes);
+        const created: Entry = { key, sizeBytes, users: 1, opening: Promise.all(closings).then(open) };
         entry = created;
         entries.set(key, created);
         created.opening.then(
@@ -82,6 +101,7 @@ export function createResidency(limitBytes: number): Residency {
         const resident = await entry.opening.catch(() => null);
         await resident?.close();
       }
+      await Promise.all(closings);
     },
     get residentBytes() {
       return total();
