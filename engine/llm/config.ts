@@ -132,18 +132,39 @@ function refuseUnknownMathematics(json: Json): void {
     throw new ModelConfigError("quantization_config: quantised checkpoints are not supported");
 }
 
-/** rope_theta at the top level (transformers 4) or inside rope_parameters (transformers 5); any scaling is refused. */
+/**
+ * rope_theta at the top level (transformers 4) or inside rope_parameters (transformers 5). Refused: any scaling, a rotation of a
+ * part of the head, and parameters per layer type, which would otherwise be passed over and leave the default theta.
+ */
 function ropeTheta(json: Json): number {
+  refusePartialRotation(json, "");
+  let theta: number | null = null;
   for (const key of ["rope_parameters", "rope_scaling"]) {
     const rope = json[key];
     if (rope === undefined || rope === null) continue;
-    if (typeof rope !== "object") throw new ModelConfigError(`${key} is not an object`);
+    if (typeof rope !== "object" || Array.isArray(rope)) throw new ModelConfigError(`${key} is not an object`);
     const parameters = rope as Json;
+    const nested = Object.keys(parameters).find((name) => isObject(parameters[name]));
+    if (nested !== undefined) {
+      throw new ModelConfigError(`${key}.${nested}: rotary parameters per layer type are not supported`);
+    }
+    refusePartialRotation(parameters, `${key}.`);
     const type = parameters.rope_type ?? parameters.type ?? "default";
     if (type !== "default") throw new ModelConfigError(`${key}: rope scaling ${JSON.stringify(type)} is not supported`);
-    if (parameters.rope_theta !== undefined) return positive(parameters, "rope_theta", 10000);
+    if (parameters.rope_theta !== undefined) theta ??= positive(parameters, "rope_theta", 10000);
   }
-  return positive(json, "rope_theta", 10000);
+  return theta ?? positive(json, "rope_theta", 10000);
+}
+
+function refusePartialRotation(json: Json, prefix: string): void {
+  const factor = json.partial_rotary_factor ?? 1;
+  if (factor !== 1) {
+    throw new ModelConfigError(`${prefix}partial_rotary_factor ${JSON.stringify(factor)} is not supported; 1 is`);
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function size(json: Json, key: string, fallback?: number): number {

@@ -30,7 +30,7 @@ describe("config.json", () => {
     const next = parseDecoderConfig({
       ...base,
       dtype: "bfloat16",
-      rope_parameters: { rope_type: "default", rope_theta: 1e6 },
+      rope_parameters: { rope_type: "default", rope_theta: 1e6, partial_rotary_factor: 1 },
       layer_types: ["full_attention", "full_attention"],
     });
     expect(old).toEqual(next);
@@ -64,6 +64,23 @@ describe("config.json", () => {
       "rope scaling of transformers 5",
       { rope_parameters: { rope_type: "llama3", rope_theta: 1 } },
       /rope_parameters.*"llama3"/,
+    ],
+    [
+      "rope scaling beside plain rope parameters",
+      { rope_parameters: { rope_theta: 1e6 }, rope_scaling: { rope_type: "yarn", factor: 4 } },
+      /rope_scaling.*"yarn"/,
+    ],
+    [
+      "rope parameters per layer type",
+      { rope_parameters: { full_attention: { rope_type: "default", rope_theta: 1e6 } } },
+      /rope_parameters\.full_attention: .*per layer type/,
+    ],
+    ["a list of rope parameters", { rope_parameters: [{ rope_theta: 1e6 }] }, /rope_parameters is not an object/],
+    ["a rotation of half the head", { partial_rotary_factor: 0.5 }, /^partial_rotary_factor 0\.5/],
+    [
+      "a rotation of half the head in rope_parameters",
+      { rope_parameters: { rope_type: "default", rope_theta: 1e6, partial_rotary_factor: 0.5 } },
+      /rope_parameters\.partial_rotary_factor 0\.5/,
     ],
     ["a sliding window", { use_sliding_window: true, sliding_window: 128 }, /use_sliding_window/],
     ["a sliding layer", { layer_types: ["full_attention", "sliding_attention"] }, /layer_types.*"sliding_attention"/],
