@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   openSafetensors,
@@ -16,13 +16,17 @@ export interface SafetensorsSet {
 }
 
 /**
- * Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, in `folder`.
+ * Opens `model.safetensors`, or without it the shards that `model.safetensors.index.json` names, in `folder`. A folder with both
+ * means the single file, as for transformers: another reading would be another model.
  *
  * @throws SafetensorsError naming the shard that is absent, or the tensor that the index promises and its shard lacks.
  */
 export async function openSafetensorsSet(folder: string): Promise<SafetensorsSet> {
-  const index = await readOptional(join(folder, "model.safetensors.index.json"));
-  if (index === null) return gather([await openShard(folder, "model.safetensors")]);
+  const single = "model.safetensors";
+  const index = (await exists(join(folder, single)))
+    ? null
+    : await readOptional(join(folder, "model.safetensors.index.json"));
+  if (index === null) return gather([await openShard(folder, single)]);
   const places = parseIndex(index);
   const shards = new Map<string, SafetensorsFile>();
   for (const shard of new Set(places.values())) shards.set(shard, await openShard(folder, shard));
@@ -74,6 +78,16 @@ function gather(files: SafetensorsFile[]): SafetensorsSet {
     }
   }
   return { files, tensors, sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0) };
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
 }
 
 async function readOptional(path: string): Promise<string | null> {

@@ -3,10 +3,22 @@ import { createWriteStream } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { bfloat16ToFloat32, float16ToFloat32 } from "./half-float.ts";
 
-/** Bytes per element of every element type that we read. Sub-byte and 8-bit float types are refused by name. */
-const elementBytes = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1 } as const;
+/**
+ * Bits per element of every element type of the format. A header with any of them is read, because a file may hold tensors that
+ * nobody asks for; who needs a tensor refuses the types that it cannot take.
+ */
+const elementBits = {
+  ...{ C64: 64, F64: 64, F32: 32, F16: 16, BF16: 16 },
+  ...{ F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4 },
+  ...{ I64: 64, I32: 32, I16: 16, I8: 8, U64: 64, U32: 32, U16: 16, U8: 8, BOOL: 8 },
+} as const;
 
-export type SafetensorsDType = keyof typeof elementBytes;
+export type SafetensorsDType = keyof typeof elementBits;
+
+/** Not whole when the elements of a type below 8 bits do not fill their last byte, which the format forbids. */
+function bytesNeeded(dtype: SafetensorsDType, shape: readonly number[]): number {
+  return (shape.reduce((product, size) => product * size, 1) * elementBits[dtype]) / 8;
+}
 
 export interface SafetensorsEntry {
   readonly name: string;
@@ -140,16 +152,15 @@ function parseEntry(name: string, value: unknown, dataOffset: number, fileBytes:
   const fault = (what: string) => new SafetensorsError(`tensor ${JSON.stringify(name)}: ${what}`);
   if (typeof value !== "object" || value === null) throw fault("its entry is not an object");
   const { dtype, shape, data_offsets: span } = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
-  if (typeof dtype !== "string" || !Object.hasOwn(elementBytes, dtype)) {
-    throw fault(`unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(elementBytes).join(", ")}`);
+  if (typeof dtype !== "string" || !Object.hasOwn(elementBits, dtype)) {
+    throw fault(`unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(elementBits).join(", ")}`);
   }
   if (!isSizes(shape)) throw fault("its shape is not a list of non-negative integers");
   if (!isSizes(span) || span.length !== 2) throw fault("its data_offsets are not two non-negative integers");
   const [begin, end] = span as [number, number];
   if (begin > end) throw fault(`data_offsets [${begin}, ${end}] run backwards`);
   if (dataOffset + end > fileBytes) throw fault(`ends at byte ${dataOffset + end} of a file of ${fileBytes}`);
-  const count = shape.reduce((product, size) => product * size, 1);
-  const expected = count * elementBytes[dtype as SafetensorsDType];
+  const expected = bytesNeeded(dtype as SafetensorsDType, shape);
   if (expected !== end - begin)
     throw fault(`shape [${shape.join(", ")}] of ${dtype} needs ${expected} bytes, data_offsets give ${end - begin}`);
   return { name, dtype: dtype as SafetensorsDType, shape, offset: dataOffset + begin, lengthBytes: end - begin };
@@ -225,7 +236,7 @@ function findTensor(file: SafetensorsHeader, name: string): SafetensorsEntry {
   return entry;
 }
 
-/** Interprets the bytes of a floating-point tensor as float32. Throws on integer types. */
+/** Interprets the bytes of a floating-point tensor as float32. Throws on integers, complex numbers and floats below 16 bits. */
 export function toFloat32(bytes: Uint8Array, entry: Pick<SafetensorsEntry, "name" | "dtype">): Float32Array {
   const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
   const { buffer, byteOffset, byteLength } = aligned;
@@ -240,7 +251,7 @@ export function toFloat32(bytes: Uint8Array, entry: Pick<SafetensorsEntry, "name
       return bfloat16ToFloat32(new Uint16Array(buffer as ArrayBuffer, byteOffset, byteLength / 2));
     default:
       throw new SafetensorsError(
-        `tensor ${JSON.stringify(entry.name)} has dtype ${entry.dtype}; a floating-point type is needed`,
+        `tensor ${JSON.stringify(entry.name)} has dtype ${entry.dtype}; F64, F32, F16 or BF16 is needed`,
       );
   }
 }
@@ -267,7 +278,7 @@ function encodeHeader(
   let offset = 0;
   for (const { name, dtype, shape } of tensors) {
     if (Object.hasOwn(json, name)) throw new SafetensorsError(`tensor ${JSON.stringify(name)} is given twice`);
-    const length = shape.reduce((product, size) => product * size, elementBytes[dtype]);
+    const length = bytesNeeded(dtype, shape);
     json[name] = { dtype, shape, data_offsets: [offset, offset + length] };
     offset += length;
   }
@@ -281,7 +292,7 @@ function encodeHeader(
 }
 
 function bytesOfTensor({ name, dtype, shape, data }: NamedTensor): Uint8Array {
-  const expected = shape.reduce((product, size) => product * size, elementBytes[dtype]);
+  const expected = bytesNeeded(dtype, shape);
   if (data.byteLength !== expected) {
     throw new SafetensorsError(
       `tensor ${JSON.stringify(name)}: shape [${shape.join(", ")}] of ${dtype} needs ${expected} bytes, ${data.byteLength} given`,

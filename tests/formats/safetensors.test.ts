@@ -73,7 +73,9 @@ describe("safetensors", () => {
     ["a tensor beyond the file", { a: entry(0, 16) }, 8, /"a".*ends at byte/],
     ["bytes that no tensor covers", { a: entry(0, 4) }, 12, /tensors end at/],
     ["offsets that run backwards", { a: entry(8, 4, [1]) }, 8, /backwards/],
-    ["an unknown dtype", { a: entry(0, 4, [4], "F8_E4M3") }, 4, /"a".*F8_E4M3/],
+    ["an unknown dtype", { a: entry(0, 4, [4], "F3") }, 4, /"a".*unknown dtype "F3"/],
+    ["elements that do not fill their last byte", { a: entry(0, 2, [3], "F4") }, 2, /needs 1\.5 bytes/],
+    ["a wide element in too few bytes", { a: entry(0, 4, [2], "U64") }, 4, /needs 16 bytes.*give 4/],
     ["a dtype that is a property of every object", { a: entry(0, 4, [4], "constructor") }, 4, /unknown dtype/],
     ["a shape that needs more bytes", { a: entry(0, 8, [3]) }, 8, /needs 12 bytes.*give 8/],
     ["a shape whose size overflows", { a: entry(0, 8, [2 ** 40, 2 ** 40]) }, 8, /needs/],
@@ -111,6 +113,29 @@ describe("safetensors", () => {
     await expect(openSafetensors(path)).rejects.toThrow(/at most 100000000/);
     await writeFile(path, bytes.subarray(0, 5));
     await expect(openSafetensors(path)).rejects.toThrow(/at least 8/);
+  });
+
+  const sizes = [
+    ["C64", 8],
+    ["U64", 8],
+    ["U32", 4],
+    ["U16", 2],
+    ["F8_E4M3", 1],
+    ["F8_E5M2", 1],
+    ["F8_E8M0", 1],
+    ["F8_E4M3FNUZ", 1],
+    ["F8_E5M2FNUZ", 1],
+    ["F6_E2M3", 0.75],
+    ["F6_E3M2", 0.75],
+    ["F4", 0.5],
+  ] as const;
+  it.each(sizes)("a file with a tensor of %s is read, and only that tensor is refused as numbers", (dtype, bytes) => {
+    const end = 4 + 8 * bytes;
+    const header = { a: entry(0, 4), unused: entry(4, end, [2, 4], dtype) };
+    const file = parseSafetensors(fileOf(header, end));
+    expect(file.tensors.get("unused")).toMatchObject({ dtype, lengthBytes: 8 * bytes });
+    expect(file.float32("a")).toHaveLength(1);
+    expect(() => file.float32("unused")).toThrow(`tensor "unused" has dtype ${dtype}`);
   });
 
   it("a key may look like structure", () => {
@@ -154,6 +179,22 @@ describe("sharded checkpoints", () => {
     await expect(openSafetensorsSet(sharded)).rejects.toThrow(/model-3.safetensors is missing/);
     await index({ a: "../model-1.safetensors" });
     await expect(openSafetensorsSet(sharded)).rejects.toThrow(/not a file name/);
+  });
+
+  it("a single file beside an index is the checkpoint; the index and its shards are not looked at", async () => {
+    const both = await mkdtemp(join(folder, "both-"));
+    await writeFile(
+      join(both, "model.safetensors.index.json"),
+      JSON.stringify({ weight_map: { a: "model-1.safetensors" } }),
+    );
+    await writeSafetensors(join(both, "model-1.safetensors"), [f32("a", [1])]);
+    expect([...(await readSetFloat32(await openSafetensorsSet(both), "a"))]).toEqual([1]);
+    await writeSafetensors(join(both, "model.safetensors"), [f32("a", [2])]);
+    const set = await openSafetensorsSet(both);
+    expect([...(await readSetFloat32(set, "a"))]).toEqual([2]);
+    expect(set.files.map(({ path }) => path)).toEqual([join(both, "model.safetensors")]);
+    await rm(join(both, "model-1.safetensors"));
+    expect((await openSafetensorsSet(both)).tensors.size).toBe(1);
   });
 });
 
