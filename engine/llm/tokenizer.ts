@@ -44,7 +44,7 @@ async function readJson(path: string): Promise<Json | null> {
 }
 
 export function createTokenizer(json: Json, config: Json = {}): Tokenizer {
-  const decoder = (json.decoder as Json | null | undefined)?.type;
+  const decoder = decoderKind(json.decoder as Json | null | undefined);
   if (decoder !== "ByteLevel") {
     throw new TokenizerError(
       `tokenizer.json has the decoder ${JSON.stringify(decoder ?? null)}; byte-level tokenizers are supported`,
@@ -81,6 +81,13 @@ export function createTokenizer(json: Json, config: Json = {}): Tokenizer {
     textOf: (id) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytesOf(id)),
     idOf: (token) => library.token_to_id(token) ?? null,
   };
+}
+
+/** The decoder's type. A sequence of one decoder is that decoder; a longer one, or an empty one, is named with its members. */
+function decoderKind(decoder: Json | null | undefined): unknown {
+  if (decoder?.type !== "Sequence" || !Array.isArray(decoder.decoders)) return decoder?.type;
+  const members = decoder.decoders.map((member: Json | null) => member?.type);
+  return members.length === 1 ? members[0] : `Sequence[${members.join(", ")}]`;
 }
 
 function openLibrary(json: Json, config: Json): HuggingFaceTokenizer {

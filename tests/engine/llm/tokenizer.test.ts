@@ -39,6 +39,21 @@ describe("the tokenizer", () => {
   it("a decoder of another kind is refused by name", () => {
     expect(() => createTokenizer({ decoder: { type: "Metaspace" } })).toThrow(/"Metaspace"/);
     expect(() => createTokenizer({})).toThrow(/null/);
+    const sequence = (...types: string[]) => ({
+      decoder: { type: "Sequence", decoders: types.map((type) => ({ type })) },
+    });
+    expect(() => createTokenizer(sequence("Metaspace"))).toThrow(/"Metaspace"/);
+    expect(() => createTokenizer(sequence("ByteLevel", "Strip"))).toThrow(/"Sequence\[ByteLevel, Strip\]"/);
+    expect(() => createTokenizer(sequence())).toThrow(/"Sequence\[\]"/);
+  });
+
+  it("a sequence whose only decoder is byte-level is that decoder", () => {
+    const json = JSON.parse(readFileSync(`${folder}/tokenizer.json`, "utf8")) as Record<string, unknown>;
+    const wrapped = createTokenizer({ ...json, decoder: { type: "Sequence", decoders: [json.decoder] } }, config);
+    for (const { text, ids } of record.texts) {
+      expect(wrapped.encode(text)).toEqual(ids);
+      expect(wrapped.decode(ids, { special: true })).toBe(text);
+    }
   });
 });
 
