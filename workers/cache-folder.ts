@@ -3,22 +3,33 @@
  * job. Whatever is in it can be made again; what a killed process left is removed by the next that starts.
  */
 import { mkdir, mkdtemp, readdir, rm, stat, utimes } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 
 /** A folder laid out or used within this time may still be about to be opened. */
 const FRESH_MS = 3600 * 1000;
+/** No claim of a job lasts longer than a day, so what another host made before this is nobody's any more. */
+const FOREIGN_MS = 48 * 3600 * 1000;
+
+/** Process numbers mean nothing on another machine, nor in another container over the same data folder. */
+const host = hostname().replaceAll(/[^\w.-]/g, "_");
 
 export async function makeScratch(cacheFolder: string): Promise<string> {
-  return await mkdtemp(join(cacheFolder, `job-${process.pid}-`));
+  return await mkdtemp(join(cacheFolder, `job-${host}-${process.pid}-`));
 }
 
 /** Removes what dead processes left: scratch folders, and folders that were never finished. */
 export async function tidyCache(cacheFolder: string): Promise<void> {
   await mkdir(join(cacheFolder, "files"), { recursive: true });
   for (const name of await readdir(cacheFolder)) {
-    const owner = /^job-(\d+)-/.exec(name)?.[1];
+    const [, on, owner] = /^job-(.+)-(\d+)-[^-]*$/.exec(name) ?? [];
+    const path = join(cacheFolder, name);
+    if (on !== undefined && on !== host) {
+      if ((await ageMs(path)) > FOREIGN_MS) await remove(path);
+      continue;
+    }
     // A process that has just started owns none yet, also when it got the number of a dead one.
-    if (owner && (Number(owner) === process.pid || !isRunning(Number(owner)))) await remove(join(cacheFolder, name));
+    if (owner && (Number(owner) === process.pid || !isRunning(Number(owner)))) await remove(path);
   }
   for (const name of await readdir(join(cacheFolder, "files"))) {
     const path = join(cacheFolder, "files", name);

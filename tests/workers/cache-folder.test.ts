@@ -1,5 +1,5 @@
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { makeScratch, shrinkCache, tidyCache, touch } from "../../workers/cache-folder.ts";
@@ -35,18 +35,28 @@ describe("the cache folder", () => {
     expect((await readdir(join(cache, "files"))).toSorted()).toEqual(["fresh", "used"]);
   });
 
-  test("loses what dead processes left, and nothing of those that live", async () => {
-    const living = join(cache, `job-${process.ppid}-abc`);
+  test("loses what dead processes left, and nothing of those that live, here or on another host", async () => {
+    const living = `job-${hostname()}-${process.ppid}-abc`;
     // Beyond the largest process number that Linux gives.
-    for (const folder of [living, join(cache, "job-99999999-abc")]) await mkdir(folder);
+    const dead = `job-${hostname()}-99999999-abc`;
+    const elsewhere = `job-another-${hostname()}-99999999-abc`;
+    for (const name of [living, dead, elsewhere]) await mkdir(join(cache, name));
+    const abandoned = `job-another-${hostname()}-99999999-old`;
+    await mkdir(join(cache, abandoned));
+    const threeDaysAgo = new Date(Date.now() - 72 * 3600 * 1000);
+    await utimes(join(cache, abandoned), threeDaysAgo, threeDaysAgo);
     await laidOut("half.Xy12", 1, 30);
     await laidOut("whole", 1, 30);
     await tidyCache(cache);
-    expect((await readdir(cache)).toSorted()).toEqual(["files", `job-${process.ppid}-abc`]);
+    expect((await readdir(cache)).toSorted()).toEqual(["files", living, elsewhere].toSorted());
     expect(await readdir(join(cache, "files"))).toEqual(["whole"]);
   });
 
   test("has a scratch folder for each who asks", async () => {
-    expect(await makeScratch(cache)).not.toBe(await makeScratch(cache));
+    const [first, second] = [await makeScratch(cache), await makeScratch(cache)];
+    expect(first).not.toBe(second);
+    // They are this process's own, which has none when it starts.
+    await tidyCache(cache);
+    expect(await readdir(cache)).toEqual(["files"]);
   });
 });
