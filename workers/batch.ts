@@ -38,7 +38,7 @@ export interface BatchWorker {
 export async function createBatchWorker(platform: Platform, config: DeviceConfig): Promise<BatchWorker> {
   const log = platform.log.child({ worker: config.workerId });
   let current: RunningJob | null = null;
-  let stopping = false;
+  const stopping = new AbortController();
   let device: DeviceLink | null = await openDevice();
   const { capability } = device;
 
@@ -46,6 +46,8 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
     let link: DeviceLink | null = null;
     link = await startDevice({
       config,
+      // A start that outlives stop() would leave a child that keeps this process from ending.
+      signal: stopping.signal,
       calls: {
         ...readOnlyCalls(platform.db),
         "job.checkpoint": async ({ jobId, checkpoint }) => {
@@ -65,6 +67,8 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
         current?.lose(exit);
       },
     });
+    if (stopping.signal.aborted) link.kill();
+    stopping.signal.throwIfAborted();
     return link;
   }
 
@@ -72,13 +76,15 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
     capability,
     devicePid: () => device?.pid ?? null,
     async run(delivery) {
+      // Thrown and not returned, so that the delivery goes back to the queue: it is another worker's now.
+      stopping.signal.throwIfAborted();
       // Before the claim: a claim lapses in 10 s without heartbeats, and a start may take seconds.
       device ??= await openDevice();
       const link = device;
       const claim = await platform.claims.claim(delivery, config.workerId);
       if (!claim) return;
       current = createRunningJob(platform, claim, link);
-      if (stopping) current.stop("preempt");
+      if (stopping.signal.aborted) current.stop("preempt");
       // It died during the claim, when there was no job to lose.
       if (device !== link) current.lose({ code: null, signal: null, expected: false });
       try {
@@ -94,7 +100,7 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
       }
     },
     async stop() {
-      stopping = true;
+      stopping.abort();
       const running = current;
       if (running) {
         running.stop("preempt");

@@ -28,6 +28,8 @@ export interface DeviceLinkOptions {
   readonly onExit: (exit: DeviceExit) => void;
   /** Milliseconds that never go back; passed in so that tests own the time. */
   readonly now?: () => number;
+  /** Ends a start that nobody waits for any more: the process is killed and the start fails. */
+  readonly signal?: AbortSignal;
 }
 
 export interface DeviceExit {
@@ -81,6 +83,8 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
     if (!gone) child.kill("SIGKILL");
   };
   const tooLate = setTimeout(kill, START_DEADLINE_MS);
+  options.signal?.addEventListener("abort", kill);
+  if (options.signal?.aborted) kill();
   const capability = await new Promise<Capability>((resolve, reject) => {
     child.once("exit", (code, signal) => reject(new Error(`device process ended at its start (${signal ?? code})`)));
     child.on("message", (raw) => {
@@ -100,7 +104,10 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
       }
     });
     send({ type: "start", config: options.config });
-  }).finally(() => clearTimeout(tooLate));
+  }).finally(() => {
+    clearTimeout(tooLate);
+    options.signal?.removeEventListener("abort", kill);
+  });
 
   function answer(call: number, method: string, params: unknown): void {
     const handler = options.calls[method as keyof SupervisorCalls] as
