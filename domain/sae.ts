@@ -101,12 +101,15 @@ export function parseFeature(reference: string, pointer = ""): ParsedFeature {
 }
 
 export const maximumEncodeTexts = 64;
+/** Of all texts together: every token answers with its active features, and a worker reads them in one go. */
+export const maximumEncodeTokens = 16_384;
 
 export const EncodeRequest = closed(
   {
     texts: Type.Array(Type.String({ minLength: 1, maxLength: 100_000 }), {
       minItems: 1,
       maxItems: maximumEncodeTexts,
+      description: `each within the model's context; together at most ${maximumEncodeTokens} tokens, those that the tokenizer adds included`,
     }),
   },
   { title: "EncodeRequest", examples: [{ texts: ["The weather is fine."] }] },

@@ -4,6 +4,7 @@
  */
 import { fieldProblem } from "../domain/problem.ts";
 import type { EncodeInput, RequestEvent, RequestInput } from "../domain/request.ts";
+import { maximumEncodeTokens } from "../domain/sae.ts";
 import { createGenerator, type Generator } from "../engine/llm/generator.ts";
 import { harvest } from "../engine/llm/harvest.ts";
 import type { LanguageModel } from "../engine/llm/model.ts";
@@ -123,6 +124,11 @@ async function encode(
     const detail = `the text has ${ids.length} tokens, the model's context is ${config.contextLength}`;
     throw fieldProblem("CONTEXT_LENGTH_EXCEEDED", pointer, detail);
   });
+  const total = sequences.reduce((sum, ids) => sum + ids.length, 0);
+  if (total > maximumEncodeTokens) {
+    const detail = `the texts have ${total} tokens together, one request may have ${maximumEncodeTokens}`;
+    throw fieldProblem("VALIDATION_FAILED", "/texts", detail);
+  }
   emit({ type: "started", data: { prompt_tokens: sequences.map((ids) => ids.length), runtime: model.runtime } });
   for (const [index, ids] of sequences.entries()) {
     signal.throwIfAborted();

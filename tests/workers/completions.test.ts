@@ -5,6 +5,7 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildApp } from "../../api/app.ts";
 import type { Completion } from "../../domain/completion.ts";
+import { maximumEncodeTexts, maximumEncodeTokens } from "../../domain/sae.ts";
 import { createGenerator } from "../../engine/llm/generator.ts";
 import { harvest } from "../../engine/llm/harvest.ts";
 import { openModel } from "../../engine/llm/model.ts";
@@ -145,7 +146,13 @@ describe("completions through API, queue, worker and device", () => {
     expect(change("steered")).toBeGreaterThan(0.5);
     // Equal in size at the first steered token; afterwards each arm lives in its own text.
     expect(change("control")).toBeGreaterThan(0.5 * change("steered"));
-    expect(byRole.baseline?.steering_report).toBeUndefined();
+    expect(byRole.baseline?.steering_report).toEqual({
+      edits: [],
+      fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+      determinism: "exact",
+    });
+    const fingerprints = answer.choices.map((choice) => choice.steering_report?.fingerprint);
+    expect(new Set(fingerprints).size).toBe(3);
   });
 
   test("the report counts the tokens that were touched, and on which of them the sae had the feature", async () => {
@@ -181,8 +188,10 @@ describe("completions through API, queue, worker and device", () => {
     for (const change of [{ steering: add(3, 2) }, { steering: add(4, 1) }, { seed: 9 }, { top_k: 5 }, { stop: "x" }]) {
       expect(await fingerprint({ ...body, ...change })).not.toBe(first);
     }
-    // No seed was given here, and a greedy text needs none.
-    expect(await fingerprint({ steering: add(3, 1) })).toBe(await fingerprint({ steering: add(3, 1) }));
+    // The seed is part of it also where nothing is drawn.
+    const greedy = (seed: number) => fingerprint({ steering: add(3, 1), seed });
+    expect(await greedy(1)).toBe(await greedy(1));
+    expect(await greedy(1)).not.toBe(await greedy(2));
   });
 
   test("a maximum activation that was never measured is a 422 with its code", async () => {
@@ -233,6 +242,20 @@ describe("completions through API, queue, worker and device", () => {
     }
     expect(spoken).toBe(chat.choices[0]?.message.content);
     expect(chat.usage?.prompt_tokens).toBeGreaterThan(10);
+  });
+
+  test("encode refuses more tokens than one request may have, with both numbers", async () => {
+    const model = await openModel(fixtureModel, { threads: 1 });
+    let text = "word";
+    while (model.tokenizer.encode(text).length < 300) text += " and word";
+    const tokens = maximumEncodeTexts * model.tokenizer.encode(text, { addSpecial: true }).length;
+    await model.close();
+    const texts = Array.from({ length: maximumEncodeTexts }, () => text);
+    const response = await post("/v1/saes/random/encode", { texts });
+    expect(response.status).toBe(400);
+    const problem = await response.json();
+    expect(problem).toMatchObject({ code: "VALIDATION_FAILED", errors: [{ pointer: "/texts" }] });
+    for (const number of [tokens, maximumEncodeTokens]) expect(JSON.stringify(problem)).toContain(String(number));
   });
 
   test("encode gives the tokens and the features that the sae itself gives", async () => {
