@@ -7,7 +7,7 @@ FROM ${NODE_IMAGE} AS install
 WORKDIR /srv/qwen-scope
 COPY package.json package-lock.json .npmrc prisma.config.ts ./
 COPY prisma prisma
-COPY scripts/prisma-generate.mjs scripts/
+COPY scripts/after-install.mjs scripts/
 RUN npm ci \
  && ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install \
  && npm prune --omit=dev --ignore-scripts \

