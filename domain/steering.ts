@@ -316,6 +316,9 @@ function rangeOf(range: { from: number; to?: number } | number[]): { from: numbe
   return { from, to };
 }
 
+/** Each steered layer costs a pass over the whole text after its last token, during which nobody else is served. */
+export const maximumReportedTokens = 2048;
+
 export const EditReport = Type.Object(
   {
     edit: Type.Integer({ description: "index into steering.edits" }),
@@ -327,7 +330,7 @@ export const EditReport = Type.Object(
       description: "selected tokens on which the gate opened; null without a gate",
     }),
     in_top_k_tokens: Type.Union([Type.Integer(), Type.Null()], {
-      description: "selected tokens on which the feature was among its sae's top k; null for raw vectors",
+      description: `selected tokens on which the feature (in the control arm: the drawn one) was among its sae's top k; null for raw vectors, and in texts of more than ${maximumReportedTokens} tokens (prompt and completion together), where it is not counted`,
     }),
   },
   { title: "SteeringEditReport" },

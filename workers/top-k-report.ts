@@ -3,6 +3,7 @@
  * itself ignores that competition; the report tells how far it departs from what the sae says of the text.
  */
 import type { ResolvedEdit } from "../domain/request.ts";
+import { maximumReportedTokens } from "../domain/steering.ts";
 import { harvest } from "../engine/llm/harvest.ts";
 import type { LanguageModel } from "../engine/llm/model.ts";
 import type { WorkerSae } from "./open-models.ts";
@@ -14,7 +15,10 @@ export interface SteeredText {
   readonly edits: readonly EngineEdit[];
 }
 
-/** Per edit a count; null for a raw vector, which no sae knows. `fedBack`: the sampled tokens that the model has read. */
+/**
+ * Per edit a count; null for a raw vector, which no sae knows, and in a text too long to be read again. `fedBack`: the
+ * sampled tokens that the model has read.
+ */
 export async function countInTopK(
   text: SteeredText,
   fedBack: readonly number[],
@@ -23,6 +27,7 @@ export async function countInTopK(
 ): Promise<(number | null)[]> {
   const ids = Int32Array.from([...text.prompt, ...fedBack]);
   const counts: (number | null)[] = text.edits.map(() => null);
+  if (ids.length > maximumReportedTokens) return counts;
   const layers = new Set(text.resolved.flatMap((edit) => (edit.feature ? [edit.layer] : [])));
   for (const layer of layers) {
     // Edits read the residual before any edit of their own layer: only those below have been made.
