@@ -131,6 +131,24 @@ describe("a checkpoint folder", () => {
     await expect(openModel(turned)).rejects.toThrow(/is \[48, 64\], config.json says \[64, 48\]/);
   });
 
+  it("a tensor of a type that the engine cannot take is refused when the model has it, and passed over when it has not", async () => {
+    const bytes = await readFile(join(fixtureFolder("qwen3-tied-f32"), "model.safetensors"));
+    const file = parseSafetensors(bytes);
+    const plain = [...file.tensors.values()].map((entry) => ({ ...entry, data: file.bytesOf(entry.name) }));
+    const copy = await copyWith((name, shape) => ({ name, shape }));
+    const unused = { name: "unused", dtype: "F8_E4M3" as const, shape: [8], data: new Uint8Array(8) };
+    await writeFile(join(copy, "model.safetensors"), encodeSafetensors([...plain, unused]));
+    await (await openModel(copy, { threads: 1 })).close();
+    const oneByteEach = ({ shape }: { shape: readonly number[] }) => new Uint8Array(shape.reduce((a, b) => a * b, 1));
+    const needed = plain.map((entry) =>
+      entry.name.endsWith("0.mlp.up_proj.weight")
+        ? { ...entry, dtype: "F8_E4M3" as const, data: oneByteEach(entry) }
+        : entry,
+    );
+    await writeFile(join(copy, "model.safetensors"), encodeSafetensors(needed));
+    await expect(openModel(copy)).rejects.toThrow(/"model.layers.0.mlp.up_proj.weight" is F8_E4M3/);
+  });
+
   it("a missing config or tokenizer is named", async () => {
     const copy = await copyWith((name, shape) => ({ name, shape }));
     await rm(join(copy, "tokenizer.json"));
