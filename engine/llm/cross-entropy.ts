@@ -6,8 +6,8 @@ import type { LanguageModel } from "./model.ts";
 
 export interface SplicedLayer {
   readonly layer: number;
-  /** The rows that take the place of resid_post.layer: [rows, D] in, [rows, D] out. */
-  readonly splice: (rows: Float32Array) => Promise<Float32Array>;
+  /** The rows that take the place of resid_post.layer: [rows, D] in, with each row's position in its sequence; [rows, D] out. */
+  readonly splice: (rows: Float32Array, position: Int32Array) => Promise<Float32Array>;
 }
 
 /** Logits that are in memory at once: with a vocabulary of 151,936 this is 110 rows. */
@@ -94,7 +94,8 @@ async function finalResidual(
     throw new RangeError(`layer ${layer} is not among the model's ${last + 1}`);
   const { dModel } = model.config;
   const tap = await only(forwardTaps(model, { ...shape, taps: [layer], lastLayer: layer }));
-  const rows = await splice(withoutPadding(tap, group, tokens, dModel));
+  const position = Int32Array.from(group.flatMap((own) => Array.from(own.keys())));
+  const rows = await splice(withoutPadding(tap, group, tokens, dModel), position);
   const residual = withPadding(rows, group, tokens, dModel);
   if (layer === last) return residual;
   return only(forwardTaps(model, { ...shape, residual, firstLayer: layer + 1, taps: [last] }));

@@ -1,6 +1,7 @@
 // How good an sae is on rows it did not learn from.
 
 import type { OpenedSae } from "./open-sae.ts";
+import { rowNorms } from "./token-filter.ts";
 
 /** Quality over some set of rows. */
 export interface ReconstructionMetrics {
@@ -42,8 +43,13 @@ interface EvaluationOptions {
 
 const denseAbove = 0.1;
 
+/** Whether training does not see a row. */
+function isLeftOut(position: number, norm: number, { medianNorm, normFactor = 10 }: EvaluationOptions): boolean {
+  return position === 0 || norm > normFactor * medianNorm;
+}
+
 /** Accumulates in float64; memory does not grow with rows. */
-export function createEvaluation(opened: OpenedSae, { medianNorm, normFactor = 10 }: EvaluationOptions): Evaluation {
+export function createEvaluation(opened: OpenedSae, options: EvaluationOptions): Evaluation {
   const { dModel, width } = opened.sae;
   const all = createSums(dModel);
   const kept = createSums(dModel);
@@ -58,7 +64,7 @@ export function createEvaluation(opened: OpenedSae, { medianNorm, normFactor = 1
         const row = rowSums(acts_BD, xhat_BD, b, dModel);
         const [start, end] = [active.offsets[b]!, active.offsets[b + 1]!];
         all.add(acts_BD, b, row, end - start);
-        if (position_B[b] === 0 || Math.sqrt(row.squares) > normFactor * medianNorm) continue;
+        if (isLeftOut(position_B[b]!, Math.sqrt(row.squares), options)) continue;
         kept.add(acts_BD, b, row, end - start);
         for (let i = start; i < end; i++) {
           const f = active.features[i]!;
@@ -142,29 +148,55 @@ function createSums(dModel: number) {
   };
 }
 
-/** Replaces the rows [B, D] of one layer's residual stream; null leaves them as they are. */
-export type Splice = ((acts_BD: Float32Array) => Promise<Float32Array>) | null;
+/** Replaces the rows [B, D] of one layer's residual stream, given their positions [B]; null leaves them as they are. */
+export type Splice = ((acts_BD: Float32Array, position_B: Int32Array) => Promise<Float32Array>) | null;
 
-export interface CrossEntropies {
-  /** Mean next-token cross-entropy in nats per token: of the model, with the layer replaced by x̂, with it replaced by 0. */
-  readonly clean: number;
+/** Mean next-token cross-entropies in nats per token with rows of the layer replaced. */
+export interface SpliceCost {
+  /** By x̂, and by 0. */
   readonly spliced: number;
   readonly zeroed: number;
   /** (zeroed − spliced) / (zeroed − clean): 1 when the reconstruction costs nothing, 0 when it is as bad as zeros. */
   readonly recovered: number;
 }
 
+export interface CrossEntropies {
+  /** Of the model, nothing replaced. */
+  readonly clean: number;
+  /** Every row replaced. */
+  readonly all: SpliceCost;
+  /** Position 0 and outliers kept as they are, in the zeroed run too: the cost where the sae was trained. */
+  readonly withoutOutliers: SpliceCost;
+}
+
 /**
  * What the reconstruction costs the language model. `crossEntropyNats` runs the model over the same held-out text with one
  * layer replaced by the splice and gives the mean in nats per token: the language model's side, which this folder does
- * not import.
+ * not import. Attention sinks make the two costs differ: later tokens look at the huge rows that training left out, and
+ * a model that loses those is broken however good the sae is on all others.
  */
 export async function measureCrossEntropy(
   opened: OpenedSae,
   crossEntropyNats: (splice: Splice) => Promise<number>,
+  options: EvaluationOptions,
 ): Promise<CrossEntropies> {
+  const { dModel } = opened.sae;
   const clean = await crossEntropyNats(null);
-  const spliced = await crossEntropyNats((acts_BD) => opened.reconstruct(acts_BD));
-  const zeroed = await crossEntropyNats(async (acts_BD) => new Float32Array(acts_BD.length));
-  return { clean, spliced, zeroed, recovered: (zeroed - spliced) / (zeroed - clean) };
+  const reconstruct = (acts_BD: Float32Array) => opened.reconstruct(acts_BD);
+  const zero = async (acts_BD: Float32Array) => new Float32Array(acts_BD.length);
+  const keepingOutliers = (splice: NonNullable<Splice>) => async (acts_BD: Float32Array, position_B: Int32Array) => {
+    const out_BD = (await splice(acts_BD, position_B)).slice();
+    const norms_B = rowNorms(acts_BD, dModel);
+    for (let b = 0; b < position_B.length; b++) {
+      if (!isLeftOut(position_B[b]!, norms_B[b]!, options)) continue;
+      out_BD.set(acts_BD.subarray(b * dModel, (b + 1) * dModel), b * dModel);
+    }
+    return out_BD;
+  };
+  const cost = async (by: (splice: NonNullable<Splice>) => Splice): Promise<SpliceCost> => {
+    const spliced = await crossEntropyNats(by(reconstruct));
+    const zeroed = await crossEntropyNats(by(zero));
+    return { spliced, zeroed, recovered: (zeroed - spliced) / (zeroed - clean) };
+  };
+  return { clean, all: await cost((splice) => splice), withoutOutliers: await cost(keepingOutliers) };
 }

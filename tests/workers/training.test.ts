@@ -76,6 +76,7 @@ describe("sae.train", () => {
       expect(metrics.l0_per_token).toBeLessThanOrEqual(4);
       // 1 is what the mean alone would leave unexplained.
       expect(metrics.fraction_variance_unexplained).toBeLessThan(0.8);
+      expect(metrics.cross_entropy_recovered).not.toBe(metrics.cross_entropy_recovered_inliers);
       for (const value of Object.values(metrics)) expect(Number.isFinite(value)).toBe(true);
     }
     const report = await platform.artifacts.find(workspaceId, result.report_artifact_id);

@@ -8,6 +8,7 @@ import {
   type Evaluation,
   measureCrossEntropy,
   type SaeEvaluation,
+  type Splice,
 } from "../../engine/sae/metrics.ts";
 import { type OpenedSae, openSae } from "../../engine/sae/open-sae.ts";
 import type { FeatureStatistics } from "../feature-statistics.ts";
@@ -133,14 +134,13 @@ async function evaluate(run: FinishedRun, sequences: readonly Int32Array[]): Pro
   try {
     for (const index of settings.layers.keys()) opened.push(await openSae(trainer.sae(index), { threads }));
     const evaluations = opened.map((sae, index) => {
-      const { normFactor } = trainer.configs[index]!;
-      return createEvaluation(sae, { medianNorm: trainer.medianNorm(index), normFactor });
+      return createEvaluation(sae, outliersOf(run, index));
     });
     await addHeldOut(run, sequences, evaluations);
     const evaluated: Evaluated[] = [];
     for (const [index, sae] of opened.entries()) {
       const result = evaluations[index]!.result();
-      const costs = await crossEntropies(run, sequences, settings.layers[index]!, sae);
+      const costs = await crossEntropies(run, sequences, index, sae);
       evaluated.push({ metrics: { ...metricsOf(run, index, result), ...costs }, statistics: statisticsOf(result) });
     }
     return evaluated;
@@ -161,25 +161,35 @@ async function addHeldOut(run: FinishedRun, sequences: readonly Int32Array[], ev
 async function crossEntropies(
   run: FinishedRun,
   sequences: readonly Int32Array[],
-  layer: number,
+  index: number,
   sae: OpenedSae,
 ): Promise<Metrics> {
+  const layer = run.settings.layers[index]!;
   const few: Int32Array[] = [];
   for (let tokens = 0; tokens < CROSS_ENTROPY_TOKENS && few.length < sequences.length; ) {
     const next = sequences[few.length]!;
     few.push(next);
     tokens += next.length;
   }
-  const costs = await measureCrossEntropy(sae, async (splice) => {
+  const spliced = async (splice: Splice) => {
     await pause(run);
     return await crossEntropyNats(run.model.language, few, splice ? { layer, splice } : null);
-  });
-  return {
-    cross_entropy_nats: costs.clean,
-    cross_entropy_spliced_nats: costs.spliced,
-    cross_entropy_ablated_nats: costs.zeroed,
-    cross_entropy_recovered: costs.recovered,
   };
+  const { clean, all, withoutOutliers } = await measureCrossEntropy(sae, spliced, outliersOf(run, index));
+  return {
+    cross_entropy_nats: clean,
+    cross_entropy_spliced_nats: all.spliced,
+    cross_entropy_spliced_inliers_nats: withoutOutliers.spliced,
+    cross_entropy_ablated_nats: all.zeroed,
+    cross_entropy_ablated_inliers_nats: withoutOutliers.zeroed,
+    cross_entropy_recovered: all.recovered,
+    cross_entropy_recovered_inliers: withoutOutliers.recovered,
+  };
+}
+
+/** What training left out as outliers of a layer, for the metrics. */
+function outliersOf({ trainer }: TrainingRun, index: number) {
+  return { medianNorm: trainer.medianNorm(index), normFactor: trainer.configs[index]!.normFactor };
 }
 
 function metricsOf(run: FinishedRun, index: number, { all, withoutOutliers }: SaeEvaluation): Metrics {

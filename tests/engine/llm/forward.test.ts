@@ -132,6 +132,13 @@ describe.each(fixtureNames)("%s", (name) => {
     expect(clean).toBeCloseTo(total / count, 4);
     for (let layer = 0; layer < model.config.layers; layer++) {
       expect(await crossEntropyNats(model, sequences, { layer, splice: async (rows) => rows })).toBeCloseTo(clean, 5);
+      const positions: number[] = [];
+      const noted = async (rows: Float32Array, position: Int32Array) => {
+        positions.push(...position);
+        return rows;
+      };
+      await crossEntropyNats(model, sequences, { layer, splice: noted });
+      expect(positions).toEqual(sequences.flatMap((ids) => [...ids.keys()]));
       const zeroed = await crossEntropyNats(model, sequences, {
         layer,
         splice: async (rows) => new Float32Array(rows.length),

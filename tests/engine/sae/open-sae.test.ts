@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ActivationRule } from "../../../engine/sae/architecture.ts";
-import { createEvaluation, measureCrossEntropy } from "../../../engine/sae/metrics.ts";
+import { createEvaluation, measureCrossEntropy, type Splice } from "../../../engine/sae/metrics.ts";
 import { openSae } from "../../../engine/sae/open-sae.ts";
 import { densify, largestDifference, normals, randomSae } from "./support.ts";
 
@@ -171,14 +171,24 @@ describe("held-out metrics", () => {
   it("put the cost of splicing between that of zeros and that of nothing", async () => {
     const opened = await openSae(randomSae(D, F, { kind: "topk", k: 3 }));
     // A toy language model: its loss is 1 nat plus the squared distance of what it reads from the true rows.
-    const crossEntropy = async (splice: ((acts: Float32Array) => Promise<Float32Array>) | null) => {
-      const read = splice ? await splice(x_BD) : x_BD;
-      return 1 + read.reduce((sum, value, i) => sum + (value - x_BD[i]!) ** 2, 0);
+    const rows_BD = x_BD.slice();
+    const outlier = 3;
+    for (let d = 0; d < D; d++) rows_BD[outlier * D + d]! *= 1000;
+    const position_B = Int32Array.from({ length: B }, (_, b) => b);
+    const crossEntropy = async (splice: Splice) => {
+      const read = splice ? await splice(rows_BD, position_B) : rows_BD;
+      return 1 + read.reduce((sum, value, i) => sum + (value - rows_BD[i]!) ** 2, 0);
     };
-    const { clean, spliced, zeroed, recovered } = await measureCrossEntropy(opened, crossEntropy);
+    const squares = (left: readonly number[]) =>
+      rows_BD.reduce((sum, x, i) => sum + (left.includes(Math.floor(i / D)) ? 0 : x * x), 0);
+    const medianNorm = Math.sqrt(squares([outlier]) / (B - 1));
+    const { clean, all, withoutOutliers } = await measureCrossEntropy(opened, crossEntropy, { medianNorm });
     expect(clean).toBe(1);
-    expect(zeroed).toBeCloseTo(1 + x_BD.reduce((sum, x) => sum + x * x, 0), 9);
-    expect(recovered).toBeCloseTo((zeroed - spliced) / (zeroed - 1), 12);
+    expect(all.zeroed / (1 + squares([]))).toBeCloseTo(1, 9);
+    expect(withoutOutliers.zeroed).toBeCloseTo(1 + squares([0, outlier]), 9);
+    expect(withoutOutliers.spliced).toBeLessThan(all.spliced);
+    for (const { spliced, zeroed, recovered } of [all, withoutOutliers])
+      expect(recovered).toBeCloseTo((zeroed - spliced) / (zeroed - 1), 12);
     await opened.close();
   });
 });
