@@ -99,6 +99,21 @@ test("the server that a killed start left running is adopted, with everything in
   await expect(query(url, "SELECT 1")).rejects.toThrow();
 });
 
+test("an adopted server that is killed is started again at its address, and ends with its owner", async () => {
+  const { child, url } = await startElsewhere();
+  await query(url, "CREATE TABLE kept AS SELECT 42 AS answer");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const adopted = await start();
+  const [{ data_directory }] = (await query(url, "SHOW data_directory")) as [{ data_directory: string }];
+  const postmaster = () => Number(readFileSync(join(data_directory, "postmaster.pid"), "utf8").split("\n")[0]);
+  process.kill(postmaster(), "SIGKILL");
+  const kept = () => query(url, "SELECT answer FROM kept");
+  expect(await vi.waitFor(kept, { timeout: 60_000, interval: 100 })).toEqual([{ answer: 42 }]);
+  await adopted.stop();
+  await expect(kept()).rejects.toThrow();
+});
+
 test("a process that has the number of a server long gone is left alone", async () => {
   const first = await start();
   const [{ data_directory }] = (await query(first.url, "SHOW data_directory")) as [{ data_directory: string }];
