@@ -124,7 +124,7 @@ function keepRunning(options: {
   let restarting: Promise<void> | undefined;
 
   async function restart(): Promise<void> {
-    log?.error({ pid }, "PostgreSQL ended by itself and is started again");
+    log?.error({ server: pid }, "PostgreSQL ended by itself and is started again");
     for (let failures = 0; !ended; failures++) {
       try {
         const server = respawn();
@@ -136,7 +136,7 @@ function keepRunning(options: {
         // The recovery of a large database takes its time: waited for as long as the process lives.
         while (alive()) {
           if (!(await answers(url, 20, alive))) continue;
-          log?.warn({ pid }, "PostgreSQL runs again");
+          log?.warn({ server: pid }, "PostgreSQL runs again");
           return;
         }
       } catch (error) {
