@@ -39,8 +39,7 @@ export function toProblem(error: Error): Problem {
   const { code, statusCode } = error as { code?: string; statusCode?: number };
   const known = code === undefined ? undefined : codeOfFastify[code];
   if (known !== undefined) return new Problem(known, known === "ROUTE_NOT_FOUND" ? undefined : error.message);
-  // The database is away: Prisma's connection codes and Node's.
-  if (code !== undefined && /^(P10\d\d|P2024|ECONNREFUSED|ECONNRESET)$/.test(code)) {
+  if (isDatabaseAway(error)) {
     return new Problem("SERVICE_UNAVAILABLE", undefined, { retryAfterS: 5, cause: error });
   }
   if (statusCode === 413) return new Problem("BODY_TOO_LARGE", error.message);
@@ -48,6 +47,13 @@ export function toProblem(error: Error): Problem {
     return new Problem("REQUEST_MALFORMED", error.message);
   }
   return new Problem("INTERNAL_ERROR", undefined, { cause: error });
+}
+
+/** Prisma's connection codes and Node's; a connection that the driver lost or waited for in vain has a message only. */
+function isDatabaseAway(error: Error): boolean {
+  const { code } = error as { code?: string };
+  if (code !== undefined && /^(P10\d\d|P2024|ECONNREFUSED|ECONNRESET)$/.test(code)) return true;
+  return /Connection terminated|timeout exceeded when trying to connect/.test(error.message);
 }
 
 export function sendProblem(error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {

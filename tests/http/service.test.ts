@@ -1,4 +1,8 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { Pool } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { toProblem } from "../../api/plugins/problems.ts";
 import { problemCodes } from "../../domain/problem-table.ts";
 import { expectProblem, type TestApi, testApi } from "./api.ts";
 
@@ -60,6 +64,29 @@ test("JSON that is broken, empty or of another type is refused before it is look
     await post().set("Content-Type", "application/json").send('{"__proto__": {"x": 1}}'),
     "REQUEST_MALFORMED",
   );
+});
+
+test("a connection that the database's driver lost, or waited for in vain, is a 503", async () => {
+  // Takes connections and drops them, or never answers them.
+  const drops = createServer((socket) => socket.destroy());
+  const silent = createServer(() => {});
+  for (const server of [drops, silent]) {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const pool = new Pool({ host: "127.0.0.1", port, user: "u", database: "d", connectionTimeoutMillis: 200 });
+    const error = await pool.query("select 1").then(
+      () => null,
+      (thrown: Error) => thrown,
+    );
+    expect(toProblem(error!), error?.message).toMatchObject({
+      code: "SERVICE_UNAVAILABLE",
+      status: 503,
+      retryAfterS: 5,
+    });
+    await pool.end();
+    server.close();
+  }
 });
 
 test("a body above the limit is refused", async () => {
