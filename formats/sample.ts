@@ -55,6 +55,8 @@ export function createSampler(mapping: ColumnMapping, limits: DatasetLimits): (r
     const columns = Object.keys(row.fields);
     if (columns.length > limits.columns) throw invalidRow(row.number, `more than ${limits.columns} columns`);
     for (const column of columns) {
+      // Postgres stores no U+0000, neither in a text nor in a name.
+      if (column.includes("\0")) throw invalidRow(row.number, `the column name ${JSON.stringify(column)} holds U+0000`);
       // An own "__proto__" key would be lost or do harm in the next object literal it passes through.
       if (column !== "__proto__") own.push([column, toJson(row.fields[column], row.number, column, limits)]);
     }

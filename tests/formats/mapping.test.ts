@@ -52,6 +52,15 @@ describe("the mapping of columns", () => {
     );
   });
 
+  it("refuses a column name that no database takes, with its row", async () => {
+    const problem = await refusal('{"text":"a"}\n{"text":"b","c\\u0000d":1}', { fileName: "a.jsonl" });
+    expect(problem).toMatchObject({
+      code: "DATASET_INVALID",
+      message: 'row 2: the column name "c\\u0000d" holds U+0000',
+      errors: [{ pointer: "/rows/2" }],
+    });
+  });
+
   it("refuses a row without anything that can serve as text, and one whose text is empty or no text", async () => {
     expect((await refusal('{"a":"x","b":"y"}', { fileName: "a.jsonl" })).detail).toMatch(
       /^row 1: no column can serve as text; the columns are "a", "b": give a mapping such as/,
