@@ -19,6 +19,7 @@ import { completionRoutes } from "./routes/completions.ts";
 import { datasetRoutes } from "./routes/datasets.ts";
 import { encodeRoutes } from "./routes/encode.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { jobActionRoutes } from "./routes/job-actions.ts";
 import { jobEventRoutes } from "./routes/job-events.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { keyRoutes } from "./routes/keys.ts";
@@ -63,6 +64,7 @@ export async function buildApp({ platform }: { platform: Platform }): Promise<Ap
   await app.register(encodeRoutes);
   await app.register(datasetRoutes);
   await app.register(jobRoutes);
+  await app.register(jobActionRoutes);
   await app.register(jobEventRoutes);
   await app.register(artifactRoutes);
   await app.register(artifactContentRoutes);

@@ -2,7 +2,7 @@ import { Type } from "typebox";
 import { idPattern } from "../../domain/id.ts";
 import { CreateJob, CreateJobOfKind, Job, jobKindNames, jobStates } from "../../domain/job.ts";
 import { Page, PageQuery, toPage } from "../../domain/page.ts";
-import { fieldProblem, Problem } from "../../domain/problem.ts";
+import { fieldProblem } from "../../domain/problem.ts";
 import { closed, oneOf, parse } from "../../domain/schema.ts";
 import { SaeTrainInput, TrainEstimate } from "../../domain/training.ts";
 import { isUnchanged, sendEmpty } from "../conditional.ts";
@@ -136,53 +136,6 @@ export async function jobRoutes(app: App): Promise<void> {
       const job = await wireJob(platform, row);
       if (isUnchanged(request, reply, jobETag(row, job))) return sendEmpty(reply, 304);
       return job;
-    },
-  );
-
-  app.post(
-    "/v1/jobs/:id/cancel",
-    {
-      config: { scope: "write" },
-      schema: {
-        tags: ["jobs"],
-        operationId: "cancelJob",
-        summary: "Cancel a job",
-        description:
-          "A queued job is canceled at once; a running one keeps its last checkpoint and stops soon after. Canceling a job that has ended changes nothing.",
-        params: JobParams,
-        response: { 200: Job },
-      },
-    },
-    async (request) => {
-      const { id } = request.params;
-      const row = found(await platform.jobs.requestCancel(request.caller.workspaceId, id), "JOB_NOT_FOUND", id);
-      return wireJob(platform, row);
-    },
-  );
-
-  app.post(
-    "/v1/jobs/:id/resume",
-    {
-      config: { scope: "write" },
-      schema: {
-        tags: ["jobs"],
-        operationId: "resumeJob",
-        summary: "Continue a failed or canceled job from its last checkpoint",
-        params: JobParams,
-        response: { 202: Job, 200: Job },
-      },
-    },
-    async (request, reply) => {
-      const { id } = request.params;
-      const before = found(await platform.jobs.find(request.caller.workspaceId, id), "JOB_NOT_FOUND", id);
-      const resumed = await platform.jobs.resume(request.caller.workspaceId, id);
-      if (resumed === "refused" || resumed === null) {
-        if (before.state !== "failed" && before.state !== "canceled") {
-          throw new Problem("JOB_STATE_CONFLICT", `The job is ${before.state}; only failed and canceled jobs resume.`);
-        }
-        throw new Problem("CHECKPOINT_MISSING");
-      }
-      return answerWithJob(request, reply, resumed);
     },
   );
 }

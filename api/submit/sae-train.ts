@@ -12,7 +12,7 @@ import {
   type SaeTrainSettings,
   type TrainEstimate,
 } from "../../domain/training.ts";
-import type { Model } from "../../platform/database.ts";
+import type { Job, Model } from "../../platform/database.ts";
 import { findDataset, findModel, referred } from "../lookup.ts";
 import { nameTaken, type Submission } from "./submission.ts";
 
@@ -62,6 +62,25 @@ async function checkSaeNames(submission: Submission, name: string, layers: reado
     where: { workspace_id: caller.workspaceId, name: { in: names } },
   });
   if (holder !== null) throw nameTaken(`${at}/name`, "sae", holder.name, holder.id);
+  // A run of the same name that is still going would take the names first, after hours of both.
+  const jobs = await platform.db.job.findMany({
+    where: {
+      workspace_id: caller.workspaceId,
+      kind: { in: ["sae.train", "sae.import"] },
+      state: { in: ["queued", "running"] },
+      OR: [name, ...names].map((one) => ({ input: { path: ["name"], equals: one } })),
+    },
+  });
+  for (const job of jobs) {
+    const taken = promisedNames(job).find((one) => names.includes(one));
+    if (taken !== undefined) throw nameTaken(`${at}/name`, "sae", taken, job.id);
+  }
+}
+
+/** The names that an unfinished job will give to its saes. */
+function promisedNames({ kind, input }: Job): string[] {
+  const { name, layers } = input as { name: string; layers?: number[] };
+  return kind === "sae.train" ? (layers ?? []).map((layer) => `${name}-layer${layer}`) : [name];
 }
 
 export function shapeOf(model: Model): ModelShape {

@@ -1,7 +1,7 @@
 // What the laws of a job's input need to know, and what they say about names.
 
-import { realpath } from "node:fs/promises";
-import { join, resolve, sep } from "node:path";
+import { realpath, stat } from "node:fs/promises";
+import { dirname, join, resolve, sep } from "node:path";
 import { looksLikeId } from "../../domain/id.ts";
 import type { JobKind } from "../../domain/job.ts";
 import { holdsScope } from "../../domain/key.ts";
@@ -71,15 +71,34 @@ export async function checkSource(submission: Submission, source: Source): Promi
   await checkUnderRoots(source.path, platform.config.MODEL_ROOTS, `${at}/source/path`);
 }
 
-/** The path as written and, where this process can see it, its real path must be below a root. The worker, which reads
- *  the files, checks the real path again: a cluster's API need not mount the models. */
+/** The path as written and, where this process can see it, its real path must be below a root; then it must be there.
+ *  The worker, which reads the files, checks both again: a cluster's API need not mount the models. */
 async function checkUnderRoots(path: string, roots: readonly string[], pointer: string): Promise<void> {
-  const real = async (given: string) => realpath(given).catch(() => resolve(given));
-  const allowed = (await Promise.all(roots.map(async (root) => [resolve(root), await real(root)]))).flat();
-  const isBelow = (candidate: string) =>
-    allowed.some((root) => candidate === root || candidate.startsWith(root.endsWith(sep) ? root : root + sep));
-  if (!isBelow(resolve(join(path))) || !isBelow(await real(path))) {
+  const real = async (given: string) => realpath(given).catch(() => null);
+  const realRoots = (await Promise.all(roots.map(real))).filter((root) => root !== null);
+  const isBelow = (candidate: string, among: readonly string[]) =>
+    among.some((root) => candidate === root || candidate.startsWith(root.endsWith(sep) ? root : root + sep));
+  const written = resolve(join(path));
+  const found = await real(written);
+  // Of a path that is not there, the part that is decides: a link could lead its rest to anywhere.
+  const reached = found ?? (await nearestReal(written));
+  const allowed = [...roots.map((root) => resolve(root)), ...realRoots];
+  const isMounted = isBelow(reached, realRoots);
+  if (!isBelow(written, allowed) || !(isMounted || (found === null && isAbove(reached, allowed)))) {
     const detail = `"${path}" is not below one of the operator's MODEL_ROOTS`;
     throw fieldProblem("PATH_OUTSIDE_ROOTS", pointer, detail);
   }
+  if (isMounted && (found === null || !(await stat(found)).isDirectory())) {
+    throw fieldProblem("FILE_NOT_FOUND", pointer, `"${path}" is not a directory that is there`);
+  }
+}
+
+/** Whether a root that this process cannot see would lie below what it can see. */
+function isAbove(reached: string, roots: readonly string[]): boolean {
+  return roots.some((root) => root.startsWith(reached.endsWith(sep) ? reached : reached + sep));
+}
+
+async function nearestReal(path: string): Promise<string> {
+  const found = await realpath(path).catch(() => null);
+  return found ?? (path === dirname(path) ? path : await nearestReal(dirname(path)));
 }

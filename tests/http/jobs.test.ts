@@ -94,6 +94,12 @@ describe("bad input", () => {
     await saeRow(api, model, { name: "taken-layer1" });
     expectProblem(await start({ name: "taken" }), "NAME_TAKEN", "/input/name");
     expectProblem(await start({ name: "x".repeat(99) }), "VALIDATION_FAILED", "/input/name");
+    expect((await start({ name: "twice", layers: [0, 1] })).status).toBe(202);
+    expectProblem(await start({ name: "twice", layers: [1, 2] }), "NAME_TAKEN", "/input/name");
+    expect((await start({ name: "twice", layers: [2] })).status).toBe(202);
+    await cancelAll();
+    expect((await start({ name: "twice", layers: [1] })).status).toBe(202);
+    await cancelAll();
   });
 
   test("more memory than the largest worker has is refused with both numbers", async () => {
@@ -266,6 +272,21 @@ test("only a failed or canceled job with a checkpoint resumes", async () => {
   expect(resumed.status).toBe(202);
   expect(resumed.body).toMatchObject({ state: "queued", error: null, checkpoint: { step: 7 } });
   await cancelAll();
+});
+
+test("cancel and resume take an empty body, also with a type, and refuse every field", async () => {
+  const { body } = await start();
+  for (const action of ["cancel", "resume"]) {
+    const post = (query = "") => api.admin.post(`/v1/jobs/${body.id}/${action}${query}`);
+    expectProblem(await post().send({ force: true }), "VALIDATION_FAILED", "/force");
+    expectProblem(await post("?force=1"), "VALIDATION_FAILED", "/force");
+    expectProblem(await post().set("Content-Type", "application/json").send("{"), "REQUEST_MALFORMED");
+  }
+  const cancel = () => api.admin.post(`/v1/jobs/${body.id}/cancel`);
+  expect((await cancel().set("Content-Type", "application/json").send("")).body.state).toBe("canceled");
+  expect((await cancel().send({})).status).toBe(200);
+  const resume = api.admin.post(`/v1/jobs/${body.id}/resume`).set("Content-Type", "application/json");
+  expectProblem(await resume.send(""), "CHECKPOINT_MISSING");
 });
 
 test("jobs are listed newest first, by state and kind", async () => {

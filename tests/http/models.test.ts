@@ -63,6 +63,11 @@ test("a directory must lie below a root, by its name and by its real path", asyn
   expect((await create("through-link", join(root, "link-in"))).status).toBe(202);
 });
 
+test("a directory that is not there is refused at once; behind a link out it is outside, there or not", async () => {
+  expectProblem(await create("missing", join(root, "missing")), "FILE_NOT_FOUND", "/source/path");
+  expectProblem(await create("missing", join(root, "link-out", "missing")), "PATH_OUTSIDE_ROOTS", "/source/path");
+});
+
 test("a directory source needs the admin scope", async () => {
   const writer = await api.as(api.platform.workspaceId, "write");
   const response = await writer

@@ -16,7 +16,7 @@ const given = (changes: object = {}) => ({
   name: "imported",
   model_id: model.name,
   layer: 1,
-  source: { type: "directory", path: "/saes" },
+  source: { type: "directory", path: import.meta.dirname },
   layout: "saelens",
   ...changes,
 });
