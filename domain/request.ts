@@ -86,6 +86,8 @@ export const TokenLogprobEvent = Type.Object({
   token: Type.String(),
   token_id: Type.Integer(),
   bytes: Type.Array(Type.Integer()),
+  /** a special token: no part of the text */
+  special: Type.Optional(Type.Boolean()),
   logprob: Type.Number(),
   top: Type.Array(
     Type.Object({

@@ -159,7 +159,8 @@ async function generate(plan: Plan, stream: AsyncIterable<GenerationEvent>, part
 }
 
 async function end(plan: Plan, event: GenerationEnd, parts: CompletionParts) {
-  const report = plan.edits.length > 0 ? await reportOf(plan, event, parts) : null;
+  // The baseline of an experiment has a report too: no edits, but a fingerprint to find its text by.
+  const report = plan.sequence.role === null ? null : await reportOf(plan, event, parts);
   parts.emit({
     type: "choice_ended",
     data: {
@@ -174,7 +175,12 @@ async function end(plan: Plan, event: GenerationEnd, parts: CompletionParts) {
 async function reportOf(plan: Plan, event: GenerationEnd, parts: CompletionParts): Promise<SteeringReport> {
   const { row, model, saes, input } = parts;
   // The last sampled token was never fed back, so no edit has touched it.
-  const inTopK = await countInTopK(plan, event.sampledIds.slice(0, -1), model.language, saes);
+  const inTopK = await countInTopK(
+    { ...plan, resolved: asDrawn(plan) },
+    event.sampledIds.slice(0, -1),
+    model.language,
+    saes,
+  );
   return {
     edits: plan.resolved.map((edit, index) => {
       const counted = event.edits[index]!;
@@ -200,6 +206,14 @@ async function reportOf(plan: Plan, event: GenerationEnd, parts: CompletionParts
   };
 }
 
+/** The edits with the features that they move along: those of the control arm were drawn. */
+function asDrawn({ resolved, edits }: Edits): ResolvedEdit[] {
+  return resolved.map((edit, index) => {
+    const drawn = edits[index]?.drawnFeature;
+    return edit.feature && drawn !== undefined ? { ...edit, feature: { ...edit.feature, index: drawn } } : edit;
+  });
+}
+
 function logprobOf(token: GeneratedToken, tokenizer: Tokenizer): TokenLogprobEvent {
   const describe = ({ id, logprob }: { id: number; logprob: number }) => ({
     token: tokenizer.textOf(id),
@@ -207,5 +221,6 @@ function logprobOf(token: GeneratedToken, tokenizer: Tokenizer): TokenLogprobEve
     bytes: [...tokenizer.bytesOf(id)],
     logprob,
   });
-  return { ...describe(token), top: token.top.map(describe) };
+  const special = tokenizer.isSpecial(token.id) ? { special: true } : {};
+  return { ...describe(token), ...special, top: token.top.map(describe) };
 }

@@ -22,8 +22,7 @@ export function fingerprintOf({ row, saes, input, edits, sequence, runtime }: Fi
     named,
     sequence.role,
     sequence.role === "control" ? input.steering?.control : null,
-    // A greedy text draws nothing, so that no seed can change it; the control arm draws its features.
-    temperature === 0 && sequence.role !== "control" ? null : sequence.seed,
+    sequence.seed,
     { temperature, top_p, top_k, repetition_penalty, stop, max_tokens },
     runtime,
   ];

@@ -19,6 +19,8 @@ export interface EngineEdit {
   readonly c2: number;
   readonly selection: Selection;
   readonly gate?: Encoder & { readonly layer: number; readonly above: number };
+  /** In the control arm: the feature whose direction was drawn. */
+  readonly drawnFeature?: number;
 }
 
 /** z = p·1[p > threshold], p = weight·h + bias */
@@ -116,11 +118,11 @@ export function toControlEdits(
     const feature = resolved[index]!.feature;
     if (!feature) throw new Error("a raw vector has no control"); // refused by the domain's laws
     const { sae } = saeOf(saes, feature.sae_id);
-    const direction = randomDirection(sae, feature.index, normOf(edit.direction), random.fork(`edit ${index}`));
-    if (edit.c2 === 0) return { ...edit, direction };
+    const drawn = randomDirection(sae, feature.index, normOf(edit.direction), random.fork(`edit ${index}`));
+    if (edit.c2 === 0) return { ...edit, ...drawn };
     // project_out measures h along its own direction: with d as the "encoder", z is that measure.
     const encoder = { weight: edit.direction, bias: 0, threshold: Number.NEGATIVE_INFINITY };
-    return { ...edit, direction, encoder, c1: edit.c2, c2: 0 };
+    return { ...edit, ...drawn, encoder, c1: edit.c2, c2: 0 };
   });
 }
 
@@ -129,14 +131,14 @@ function randomDirection(
   except: number,
   norm: number,
   random: { int(n: number): number },
-): Float32Array {
+): { readonly direction: Float32Array; readonly drawnFeature: number } {
   // A dead feature's decoder vector may be zero; a few draws find another.
   for (let tries = 0; tries < 1000; tries++) {
     const index = random.int(sae.width);
     if (index === except && sae.width > 1) continue;
     const row = sae.W_dec_FD.subarray(index * sae.dModel, (index + 1) * sae.dModel);
     const length = normOf(row);
-    if (length > 0) return row.map((value) => (value * norm) / length);
+    if (length > 0) return { direction: row.map((value) => (value * norm) / length), drawnFeature: index };
   }
   throw fieldProblem("STEERING_INVALID", "/steering/control", "the sae has no other feature with a direction");
 }

@@ -88,6 +88,16 @@ describe("a request's edits as the engine takes them", () => {
 });
 
 describe("the control arm", () => {
+  test("names the feature that it drew, whose direction it moves along", () => {
+    const drawn = toControlEdits(ops, engineEdits(ops), new Map([["sae_a", sae]]), 11);
+    for (const one of drawn) {
+      expect(one.drawnFeature).not.toBe(1);
+      const own = sae.featureVectors(one.drawnFeature!).direction;
+      const dot = own.reduce((sum, value, d) => sum + value * one.direction[d]!, 0);
+      expect(dot / (normOf(own) * normOf(one.direction))).toBeCloseTo(1, 5);
+    }
+  });
+
   const ops = [
     edit({ op: "add" }),
     edit({ op: "set" }),
