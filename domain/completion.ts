@@ -60,6 +60,8 @@ export function refuseUnsupported(body: object, table: Record<string, readonly u
   for (const [name, value] of Object.entries(body)) {
     const neutral = table[name];
     if (!neutral || value === null || value === undefined) continue;
+    // With as many drawn as are returned, the best of them are all of them.
+    if (name === "best_of" && value === ((body as { n?: number | null }).n ?? 1)) continue;
     if (neutral.some((one) => JSON.stringify(one) === JSON.stringify(value))) continue;
     errors.push({ pointer: `/${name}`, detail: `${name} is not supported; leave it out` });
   }
@@ -71,7 +73,9 @@ const sampling = {
   temperature: Type.Optional(
     nullable(Type.Number({ minimum: 0, maximum: 2, description: "0 is greedy; 1 if absent" })),
   ),
-  top_p: Type.Optional(nullable(Type.Number({ exclusiveMinimum: 0, maximum: 1, description: "1 if absent" }))),
+  top_p: Type.Optional(
+    nullable(Type.Number({ minimum: 0, maximum: 1, description: "1 if absent; 0 keeps the most likely token only" })),
+  ),
   top_k: Type.Optional(
     nullable(Type.Integer({ minimum: 0, maximum: 1_000_000, description: "0 (if absent) keeps every token" })),
   ),
@@ -128,6 +132,7 @@ export const CreateCompletion = closed(
       nullable(Type.Integer({ minimum: 0, maximum: 20, description: "also give the most likely tokens, this many" })),
     ),
     ...neutralFields(neutralForCompletions),
+    best_of: Type.Optional(Type.Unknown({ description: "Not supported: accepted absent, null, 1, or equal to n." })),
   },
   {
     title: "CreateCompletion",

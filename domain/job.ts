@@ -188,7 +188,7 @@ export const JobEvent = Type.Object(
     object: Type.Literal("job.event"),
     type: Type.String({
       description:
-        "queued, started, progress, checkpoint, cancel_requested, preempted, crashed, requeued, resumed, end, or a word of the kind",
+        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of benchmark.analyze also benchmark_started and benchmark_counted",
     }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,

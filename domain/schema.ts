@@ -111,7 +111,6 @@ function tidy(raw: readonly RawError[], at: string): FieldError[] {
       const branch = error.schemaPath.replace(/\/properties\/type$/, "");
       return { error, branch, union: branch.replace(/\/anyOf\/\d+$/, ""), value: error.instancePath.slice(0, -5) };
     });
-  const inside = (path: string, whole: string) => path === whole || path.startsWith(`${whole}/`);
   const isWrong = ({ keyword, schemaPath, instancePath }: RawError) =>
     words.some(({ branch, union, value }) =>
       keyword === "anyOf" && schemaPath === union
@@ -121,7 +120,7 @@ function tidy(raw: readonly RawError[], at: string): FieldError[] {
   const relevant = raw.filter((error) => error.keyword !== "boolean" && !isWrong(error));
   const meant = ({ union, value }: (typeof words)[number]) =>
     relevant.some((error) => inside(error.schemaPath, union) && inside(error.instancePath, value));
-  const kept = [...relevant, ...words.filter((word) => !meant(word)).map((word) => word.error)];
+  const kept = closestBranches([...relevant, ...words.filter((word) => !meant(word)).map((word) => word.error)]);
   const found = new Map<string, FieldError>();
   for (const error of kept) {
     for (const field of describe(error)) {
@@ -131,7 +130,40 @@ function tidy(raw: readonly RawError[], at: string): FieldError[] {
       else if (!earlier.detail.includes(field.detail)) earlier.detail += `; or ${field.detail}`;
     }
   }
-  return [...found.values()];
+  // The deepest say most, and OpenAI's errors have room for one only.
+  const depth = ({ pointer }: FieldError) => pointer.split("/").length;
+  return [...found.values()].sort((a, b) => depth(b) - depth(a));
+}
+
+function inside(path: string, whole: string): boolean {
+  return path === whole || path.startsWith(`${whole}/`);
+}
+
+/** Of each union the failures of the branches that came closest: those of the value's own type, and of them those with
+ *  the fewest failures. That a value is not null, or fits no branch, is said only where there is nothing else to say. */
+function closestBranches(raw: readonly RawError[]): RawError[] {
+  const unions = raw.filter((error) => error.keyword === "anyOf");
+  let kept = [...raw];
+  // Inner unions first: an outer one counts what is left of them.
+  for (const union of unions.toSorted((a, b) => b.schemaPath.length - a.schemaPath.length)) {
+    const branches = new Map<string, RawError[]>();
+    for (const error of kept) {
+      if (!inside(error.schemaPath, `${union.schemaPath}/anyOf`) || !inside(error.instancePath, union.instancePath))
+        continue;
+      const branch = error.schemaPath.slice(union.schemaPath.length).split("/")[2] ?? "";
+      branches.set(branch, [...(branches.get(branch) ?? []), error]);
+    }
+    const groups = [...branches.values()];
+    const isOfOtherType = (error: RawError) => error.keyword === "type" && error.instancePath === union.instancePath;
+    const ofType = groups.filter((group) => !group.some(isOfOtherType));
+    const fewest = Math.min(...ofType.map((group) => group.length));
+    const notNull = groups.filter((group) => !group.every((error) => error.params.type === "null"));
+    const closest = ofType.length > 0 ? ofType.filter((group) => group.length === fewest) : notNull;
+    if (closest.length === 0) continue;
+    const dropped = new Set([union, ...groups.filter((group) => !closest.includes(group)).flat()]);
+    kept = kept.filter((error) => !dropped.has(error));
+  }
+  return kept;
 }
 
 function describe(error: RawError): FieldError[] {

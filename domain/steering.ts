@@ -167,7 +167,8 @@ export function checkSteering(steering: Steering, at = "/steering"): FieldError[
       refuse("/unit", "a raw vector has no maximum activation; use absolute or residual_norm");
     }
     if (rule.value === "required" && edit.value === undefined) refuse("/value", `${edit.op} needs a value`);
-    if (rule.value === "refused" && edit.value !== undefined) refuse("/value", `${edit.op} takes no value`);
+    // 0 is what the feature is left at: said, it changes nothing.
+    if (rule.value === "refused" && (edit.value ?? 0) !== 0) refuse("/value", `${edit.op} takes no value, or 0`);
     if (edit.vector && steering.control !== undefined) {
       errors.push({ pointer: `${at}/control`, detail: `edit ${index} is a raw vector, which has no sae to draw from` });
     }

@@ -12,7 +12,7 @@ export function chatBody(head: Head, answer: Answer): ChatCompletion {
     choices: answer.choices.map((choice) => ({
       index: choice.index,
       message: { role: "assistant", content: choice.texts.join(""), refusal: null },
-      logprobs: choice.logprobs.length > 0 ? chatLogprobs(choice.logprobs) : null,
+      logprobs: choice.logprobs === null ? null : chatLogprobs(choice.logprobs),
       finish_reason: choice.finishReason ?? "stop",
       ...experimentFields(choice, choice.report),
     })),
@@ -38,8 +38,7 @@ export function createChatChunks(head: Head, answer: Answer, includeUsage: boole
       const chunks = opened.has(choice.index) ? [] : [chunk([{ ...base, delta: { role: "assistant", content: "" } }])];
       opened.add(choice.index);
       if (event.type === "delta") {
-        const tokens = event.data.logprobs ?? [];
-        const logprobs = tokens.length > 0 ? chatLogprobs(tokens) : null;
+        const logprobs = choice.logprobs === null ? null : chatLogprobs(event.data.logprobs ?? []);
         chunks.push(chunk([{ ...base, delta: { content: event.data.text }, logprobs }]));
       } else {
         const { finishReason, report } = choice;

@@ -9,7 +9,8 @@ export interface Choice {
   readonly index: number;
   readonly role: ExperimentRole | null;
   readonly texts: string[];
-  readonly logprobs: TokenLogprobEvent[];
+  /** null: not asked for */
+  readonly logprobs: TokenLogprobEvent[] | null;
   finishReason: FinishReason | null;
   completionTokens: number;
   report: SteeringReport | null;
@@ -27,7 +28,7 @@ export function emptyAnswer(input: CompletionInput): Answer {
       index: sequence.choice,
       role: sequence.role,
       texts: [],
-      logprobs: [],
+      logprobs: input.logprobs === null ? null : [],
       finishReason: null,
       completionTokens: 0,
       report: null,
@@ -49,7 +50,7 @@ export function addEvent(answer: Answer, event: RequestEvent): Choice | null {
   if (choice === undefined) throw new Problem("INTERNAL_ERROR", `there is no choice ${event.data.choice}`);
   if (event.type === "delta") {
     choice.texts.push(event.data.text);
-    choice.logprobs.push(...(event.data.logprobs ?? []));
+    choice.logprobs?.push(...(event.data.logprobs ?? []));
   } else {
     choice.finishReason = event.data.finish_reason;
     choice.completionTokens = event.data.completion_tokens;

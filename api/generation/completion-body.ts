@@ -17,7 +17,7 @@ export function completionBody(head: Head, answer: Answer): Completion {
     choices: answer.choices.map((choice) => ({
       index: choice.index,
       text: choice.texts.join(""),
-      logprobs: choice.logprobs.length > 0 ? completionLogprobs(choice.logprobs, 0) : null,
+      logprobs: choice.logprobs === null ? null : completionLogprobs(choice.logprobs, createOffsets()),
       finish_reason: choice.finishReason,
       ...experimentFields(choice, choice.report),
     })),
@@ -25,9 +25,9 @@ export function completionBody(head: Head, answer: Answer): Completion {
   };
 }
 
-/** Turns events into chunks; keeps where each choice's text has got to, which the log-probabilities' offsets need. */
+/** Turns events into chunks; keeps how far each choice's text is decoded, which the log-probabilities' offsets need. */
 export function createCompletionChunks(head: Head, answer: Answer, includeUsage: boolean) {
-  const offsets = answer.choices.map(() => 0);
+  const offsets = answer.choices.map(() => createOffsets());
   const chunk = (choices: Completion["choices"]): Completion => ({
     ...head,
     object: "text_completion",
@@ -40,9 +40,10 @@ export function createCompletionChunks(head: Head, answer: Answer, includeUsage:
       const choice = addEvent(answer, event);
       if (choice === null) return [];
       if (event.type === "delta") {
-        const tokens = event.data.logprobs ?? [];
-        const logprobs = tokens.length > 0 ? completionLogprobs(tokens, offsets[choice.index] ?? 0) : null;
-        offsets[choice.index] = (offsets[choice.index] ?? 0) + textLength(tokens);
+        const logprobs =
+          choice.logprobs === null
+            ? null
+            : completionLogprobs(event.data.logprobs ?? [], offsets[choice.index] ?? createOffsets());
         return [chunk([piece(choice, event.data.text, logprobs)])];
       }
       return [
@@ -65,22 +66,50 @@ function piece(choice: Choice, text: string, logprobs: CompletionLogprobs | null
   return { index: choice.index, text, logprobs, finish_reason: null, ...experimentFields(choice, null) };
 }
 
-function textLength(tokens: readonly TokenLogprobEvent[]): number {
-  return tokens.reduce((sum, token) => sum + token.token.length, 0);
+/** Where each token's text begins, in UTF-16 units of the text. Bytes are decoded as the text was: a token that goes on
+ *  with a character begins where the character does, and special tokens have no text. */
+function createOffsets(): (token: TokenLogprobEvent) => number {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  let decoded = 0;
+  return (token) => {
+    const start = decoded;
+    if (!token.special) decoded += decoder.decode(Uint8Array.from(token.bytes), { stream: true }).length;
+    return start;
+  };
 }
 
-function completionLogprobs(tokens: readonly TokenLogprobEvent[], offset: number): CompletionLogprobs {
-  let position = offset;
+function completionLogprobs(
+  tokens: readonly TokenLogprobEvent[],
+  offsetOf: (token: TokenLogprobEvent) => number,
+): CompletionLogprobs {
   return {
-    tokens: tokens.map((token) => token.token),
+    tokens: tokens.map(nameOf),
     token_logprobs: tokens.map((token) => token.logprob),
-    top_logprobs: tokens.some((token) => token.top.length > 0)
-      ? tokens.map((token) => Object.fromEntries(token.top.map((other) => [other.token, other.logprob])))
-      : null,
-    text_offset: tokens.map((token) => {
-      const start = position;
-      position += token.token.length;
-      return start;
-    }),
+    top_logprobs: tokens.some((token) => token.top.length > 0) ? tokens.map(topOf) : null,
+    text_offset: tokens.map(offsetOf),
   };
+}
+
+type Named = Pick<TokenLogprobEvent, "token" | "token_id" | "bytes" | "logprob">;
+
+/** The token's text; of one that is no whole characters its bytes, as OpenAI writes them: all such texts look the same. */
+function nameOf({ token, bytes }: Named): string {
+  if (!token.includes("\ufffd") || Buffer.from(token).equals(Uint8Array.from(bytes))) return token;
+  return `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+}
+
+/** The most likely tokens and always the sampled one, whose name is the one in `tokens`. Different tokens may share a
+ *  text: the later one is named by its id. */
+function topOf(sampled: TokenLogprobEvent): Record<string, number> {
+  const own = nameOf(sampled);
+  const taken = new Set([own]);
+  const entries = sampled.top.map((other): [string, number] => {
+    if (other.token_id === sampled.token_id) return [own, other.logprob];
+    const name = nameOf(other);
+    const free = taken.has(name) ? `token_id:${other.token_id}` : name;
+    taken.add(free);
+    return [free, other.logprob];
+  });
+  if (!entries.some(([name]) => name === own)) entries.push([own, sampled.logprob]);
+  return Object.fromEntries(entries);
 }

@@ -6,7 +6,7 @@ import { logSumExp } from "./cross-entropy.ts";
 export interface SamplingSettings {
   /** 0 takes the most likely token, the smallest id on a tie. */
   readonly temperature: number;
-  /** Keeps the smallest set of most likely tokens whose probabilities reach this sum; 1 keeps all. */
+  /** Keeps the smallest set of most likely tokens whose probabilities reach this sum, and never fewer than one; 1 keeps all. */
   readonly topP: number;
   /** Keeps this many most likely tokens; 0 keeps all. */
   readonly topK: number;
@@ -62,7 +62,7 @@ function mostLikely(weights: Float64Array, count: number, mass: number): number[
   for (const weight of counted ? counted.map((id) => weights[id]!) : weights) total += weight;
   const kept: number[] = [];
   const limit = counted?.length ?? weights.length;
-  for (let reached = 0; reached < mass * total && kept.length < limit; ) {
+  for (let reached = 0; (reached < mass * total || kept.length === 0) && kept.length < limit; ) {
     const id = counted ? counted[kept.length]! : next();
     kept.push(id);
     reached += weights[id]!;

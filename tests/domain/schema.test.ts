@@ -57,6 +57,19 @@ test("of a union only the branch that was meant is complained about", () => {
   expect(pointers.map((error) => error.pointer)).not.toContain("/source/path");
 });
 
+test("of a union without words only the branch that came closest is complained about, the deepest field first", () => {
+  const errors = (given: object) => checkSchema(CreateCompletion, { model: "m", prompt: "a", ...given });
+  expect(errors({ prompt: [1, -5] })).toEqual([{ pointer: "/prompt/1", detail: "must be >= 0" }]);
+  expect(errors({ prompt: 5 })).toEqual([{ pointer: "/prompt", detail: "must be string; or must be array" }]);
+  expect(errors({ prompt: "" })).toEqual([{ pointer: "/prompt", detail: "must not have fewer than 1 characters" }]);
+  expect(errors({ temperature: "hot" })).toEqual([{ pointer: "/temperature", detail: "must be number" }]);
+  const edit = { feature: "x:1", op: "add", value: "b" };
+  expect(errors({ nam: 1, steering: { edits: [edit] } }).map(({ pointer }) => pointer)).toEqual([
+    "/steering/edits/0/value",
+    "/nam",
+  ]);
+});
+
 test("a word outside of its list is told the list", () => {
   const [error] = checkSchema(CreateModel, { ...model, precision: "int3" });
   expect(error).toEqual({ pointer: "/precision", detail: "must be one of float32" });
@@ -143,6 +156,8 @@ test("the examples of the document fit their schemas", () => {
 test("known parameters pass at their neutral values and are refused at others", () => {
   const body = { model: "m", prompt: "p" };
   refuseUnsupported({ ...body, best_of: 1, echo: false, suffix: null, logit_bias: {} }, neutralForCompletions);
+  refuseUnsupported({ ...body, n: 3, best_of: 3 }, neutralForCompletions);
+  expect(checkSchema(CreateCompletion, { ...body, top_p: 0 })).toEqual([]);
   for (const [name, value] of [
     ["best_of", 3],
     ["echo", true],

@@ -42,6 +42,7 @@ test("every op takes exactly the units of the contract", () => {
 test("a value is needed by add, set and scale, refused by ablate, and 1 for project_out", () => {
   for (const op of ["add", "set", "scale"]) expect(pointers({ feature, op })).toEqual(["/value"]);
   expect(pointers({ feature, op: "ablate", value: 1 })).toEqual(["/value"]);
+  expect(pointers({ feature, op: "ablate", value: 0 })).toEqual([]);
   expect(pointers({ feature, op: "project_out" })).toEqual([]);
 });
 

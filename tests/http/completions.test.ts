@@ -92,6 +92,48 @@ test("log-probabilities come in OpenAI's arrays", async () => {
   });
 });
 
+test("of tokens that share a text none is lost, the sampled one is always there, and half characters have no length", async () => {
+  // Two halves of é, after a special token that is no part of the text.
+  const half = (id: number, byte: number) => ({ token: "\ufffd", token_id: id, bytes: [byte], logprob: -id });
+  const special = { token: "<s>", token_id: 9, bytes: [60, 115, 62], logprob: -9, special: true, top: [] };
+  worker.answer = async (_input, write) => {
+    await write({ type: "started", data: { prompt_tokens: [1], runtime: "r" } });
+    const first = { ...half(1, 0xc3), top: [half(1, 0xc3), half(2, 0xa9)] };
+    const same = { token: "x", token_id: 5, bytes: [120], logprob: -5 };
+    const logprobs = [
+      special,
+      first,
+      { ...half(2, 0xa9), top: [same, { ...same, token_id: 6, logprob: -6 }] },
+      { ...same, top: [] },
+    ];
+    await write({ type: "delta", data: { choice: 0, text: "éx", logprobs } });
+    await write({ type: "choice_ended", data: { choice: 0, finish_reason: "stop", completion_tokens: 4 } });
+  };
+  expect((await complete({ logprobs: 2 })).body.choices[0].logprobs).toMatchObject({
+    tokens: ["<s>", "bytes:\\xc3", "bytes:\\xa9", "x"],
+    top_logprobs: [
+      { "<s>": -9 },
+      { "bytes:\\xc3": -1, "bytes:\\xa9": -2 },
+      { x: -5, "token_id:6": -6, "bytes:\\xa9": -2 },
+      { x: -5 },
+    ],
+    text_offset: [0, 0, 0, 1],
+  });
+});
+
+test("log-probabilities that were asked for are there, empty, when no token came", async () => {
+  worker.answer = async (_input, write) => {
+    await write({ type: "started", data: { prompt_tokens: [1], runtime: "r" } });
+    await write({ type: "choice_ended", data: { choice: 0, finish_reason: "stop", completion_tokens: 0 } });
+  };
+  const empty = { tokens: [], token_logprobs: [], top_logprobs: null, text_offset: [] };
+  expect((await complete({ logprobs: 1 })).body.choices[0].logprobs).toEqual(empty);
+  expect((await complete()).body.choices[0].logprobs).toBeNull();
+  const messages = [{ role: "user", content: "x" }];
+  const chat = await api.admin.post("/v1/chat/completions").send({ model: model.name, messages, logprobs: true });
+  expect(chat.body.choices[0].logprobs).toEqual({ content: [], refusal: null });
+});
+
 describe("a stream", () => {
   const events = (text: string) =>
     text
@@ -276,7 +318,8 @@ describe("what is refused", () => {
     expectOpenAIError(await complete({ temperature: 3 }), 400, "VALIDATION_FAILED", "temperature");
     expectOpenAIError(await complete({ max_tokens: 0 }), 400, "VALIDATION_FAILED", "max_tokens");
     expectOpenAIError(await complete({ prompt: "" }), 400, "VALIDATION_FAILED", "prompt");
-    expectOpenAIError(await complete({ prompt: ["a", 1] }), 400, "VALIDATION_FAILED", "prompt");
+    expectOpenAIError(await complete({ prompt: ["a", 1] }), 400, "VALIDATION_FAILED", "prompt[0]");
+    expectOpenAIError(await complete({ prompt: [1, -1] }), 400, "VALIDATION_FAILED", "prompt[1]");
     expectOpenAIError(
       await complete({ prompt: Array.from({ length: 33 }, () => "a"), n: 2 }),
       422,

@@ -47,6 +47,7 @@ describe("sampling", () => {
   it("top-p keeps the smallest set that reaches p, the token that crosses it included, and always one", () => {
     // Probabilities of ids 1, 4, 2, 0: 0.388, 0.388, 0.143, 0.053.
     expect(kept(frequencies({ topP: 0.01 }))).toEqual([1]);
+    expect(kept(frequencies({ topP: 0 }))).toEqual([1]);
     expect(kept(frequencies({ topP: 0.5 }))).toEqual([1, 4]);
     expect(kept(frequencies({ topP: 0.9 }))).toEqual([1, 2, 4]);
   });
