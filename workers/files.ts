@@ -5,10 +5,10 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { dirname, isAbsolute, join, posix, relative, sep } from "node:path";
+import { dirname, isAbsolute, join, posix, relative, resolve, sep } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { Problem } from "../domain/problem.ts";
+import { fieldProblem, Problem } from "../domain/problem.ts";
 import { shrinkCache, touch } from "./cache-folder.ts";
 import type { Blobs } from "./jobs/handler.ts";
 import type { BlobFile, FilesAt } from "./records.ts";
@@ -23,7 +23,10 @@ const CACHE_BYTES = 64 * 2 ** 30;
 export async function realDirectory(path: string, roots: readonly string[]): Promise<string> {
   const realRoots = await realPaths(roots);
   const real = await realpath(path).catch(() => null);
-  // The same answer for "is not there" and "is elsewhere": the service does not tell what else the disk holds.
+  if (real === null && isInside(await nearestReal(resolve(path)), realRoots)) {
+    throw fieldProblem("FILE_NOT_FOUND", "/source/path", `${path} is not there`);
+  }
+  // Outside of the roots the same answer for "is not there" and "is elsewhere": the service does not tell what else the disk holds.
   if (real === null || !isInside(real, realRoots)) {
     throw new Problem(
       "PATH_OUTSIDE_ROOTS",
@@ -50,6 +53,12 @@ export async function realDirectory(path: string, roots: readonly string[]): Pro
     );
   }
   return real;
+}
+
+/** Of a path that is not there the part that is, its links followed. */
+async function nearestReal(path: string): Promise<string> {
+  const real = await realpath(path).catch(() => null);
+  return real ?? (path === dirname(path) ? path : await nearestReal(dirname(path)));
 }
 
 async function realPaths(roots: readonly string[]): Promise<string[]> {

@@ -49,7 +49,12 @@ describe("a directory that a client names", () => {
     await refused(join(base, "models-next-door"), /not a directory below MODEL_ROOTS/);
   });
 
+  test("is missed below a root", async () => {
+    await expect(realDirectory(join(root, "no", "such"), [root])).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+  });
+
   test("gets the same answer when it does not exist as when it lies elsewhere", async () => {
+    await refused(join(root, "way-out", "does-not-exist"), /not a directory below MODEL_ROOTS/);
     await refused(join(base, "does-not-exist"), /not a directory below MODEL_ROOTS/);
   });
 
