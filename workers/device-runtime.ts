@@ -81,7 +81,8 @@ export function createDevice(send: (message: FromDevice) => void): Device {
   async function start(config: DeviceConfig): Promise<Runtime> {
     await tidyCache(config.cacheFolder);
     const log = createLog({ level: config.platform.LOG_LEVEL, process: `device of ${config.workerId}` });
-    const residency = createResidency(config.residentBytes);
+    const whenFull = config.class === "batch" ? "MEMORY_INSUFFICIENT" : "WORKER_UNAVAILABLE";
+    const residency = createResidency(config.residentBytes, whenFull);
     const store = await openArtifactStore(config.platform);
     // Each class loads its own half of the code: a start is seconds of reading modules.
     const handlers = config.class === "batch" ? (await import("./jobs/table.ts")).jobHandlers : {};

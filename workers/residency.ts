@@ -20,7 +20,7 @@ export interface Residency {
    * Opens the thing under its key, or waits for the one being opened. Release exactly once. `sizeBytes` is what it will
    * take in memory: reserved until it is open and tells its own.
    *
-   * @throws Problem MEMORY_INSUFFICIENT when it can never fit, WORKER_UNAVAILABLE when what is in use leaves no room
+   * @throws Problem MEMORY_INSUFFICIENT when it can never fit; `whenFull` when what is in use leaves no room
    */
   use<T extends Resident>(key: string, sizeBytes: number, open: () => Promise<T>): Promise<Lease<T>>;
   close(): Promise<void>;
@@ -35,7 +35,14 @@ interface Entry {
   users: number;
 }
 
-export function createResidency(limitBytes: number): Residency {
+/**
+ * `whenFull` is what a newcomer hears that would fit if less were in use: to come again where others use it, and that
+ * its own demands are too large where one piece of work has the process to itself.
+ */
+export function createResidency(
+  limitBytes: number,
+  whenFull: "WORKER_UNAVAILABLE" | "MEMORY_INSUFFICIENT" = "WORKER_UNAVAILABLE",
+): Residency {
   // A Map keeps insertion order; a used entry is moved to the end, so the first idle one is the oldest.
   const entries = new Map<string, Entry>();
   // Evicted, but their memory is not free yet.
@@ -50,7 +57,7 @@ export function createResidency(limitBytes: number): Residency {
     const inUse = [...entries.values()].reduce((sum, entry) => sum + (entry.users > 0 ? entry.sizeBytes : 0), 0);
     if (inUse + neededBytes > limitBytes) {
       const detail = `${neededBytes} bytes of memory are needed; of the worker's ${limitBytes}, ${inUse} are in use`;
-      throw new Problem("WORKER_UNAVAILABLE", detail);
+      throw new Problem(whenFull, detail);
     }
     for (const entry of [...entries.values()]) {
       if (total() + neededBytes <= limitBytes) return;

@@ -63,6 +63,13 @@ describe("open models and saes", () => {
     expect(idle.state.closed).toBe(0);
   });
 
+  test("work that has the process to itself hears that it asks for too much together", async () => {
+    const residency = createResidency(15, "MEMORY_INSUFFICIENT");
+    await residency.use("model", 10, async () => thing(10).resident);
+    const refused = residency.use("sae", 10, async () => thing(10).resident);
+    await expect(refused).rejects.toMatchObject({ code: "MEMORY_INSUFFICIENT" });
+  });
+
   test("what is being opened counts already", async () => {
     const residency = createResidency(15);
     const gate = Promise.withResolvers<void>();
