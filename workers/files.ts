@@ -6,7 +6,6 @@ import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from "node:path";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { fieldProblem, Problem } from "../domain/problem.ts";
 import { shrinkCache, touch } from "./cache-folder.ts";
@@ -86,8 +85,34 @@ export function isSafeRelativePath(path: string): boolean {
   );
 }
 
+/** Bytes of a large file between two signs of life. */
+const STEP_BYTES = 64 * 2 ** 20;
+
+/** Called now and then between two chunks of a file; what it throws ends the work. */
+export type FileStep = () => Promise<void>;
+
+/** Passes the chunks on, with a step after each file and after each 64 MiB of it. */
+async function* withSteps(chunks: AsyncIterable<Uint8Array>, step: FileStep): AsyncGenerator<Uint8Array> {
+  let due = STEP_BYTES;
+  for await (const chunk of chunks) {
+    yield chunk;
+    due -= chunk.byteLength;
+    if (due > 0) continue;
+    due = STEP_BYTES;
+    await step();
+  }
+  await step();
+}
+
+const noStep: FileStep = async () => {};
+
 /** A folder with the files in it. Laid out beside its place and renamed into it: a crash leaves no half folder. */
-export async function layOut(files: readonly BlobFile[], blobs: Blobs, cacheFolder: string): Promise<string> {
+export async function layOut(
+  files: readonly BlobFile[],
+  blobs: Blobs,
+  cacheFolder: string,
+  step: FileStep = noStep,
+): Promise<string> {
   const folder = join(cacheFolder, "files", listDigest(files));
   if (await exists(folder)) {
     await touch(folder);
@@ -99,7 +124,7 @@ export async function layOut(files: readonly BlobFile[], blobs: Blobs, cacheFold
     for (const file of files) {
       const target = join(building, file.path);
       await mkdir(dirname(target), { recursive: true });
-      await pipeline(Readable.from(await blobs.get(file.digest)), createWriteStream(target));
+      await pipeline(withSteps(await blobs.get(file.digest), step), createWriteStream(target));
     }
     await rename(building, folder).catch(async (error) => {
       // Another process of this machine was faster; its folder has the same content.
@@ -123,12 +148,13 @@ export interface HashedFile {
 }
 
 /** sha256 of a file, hex. */
-export async function hashFile(folder: string, path: string): Promise<HashedFile> {
+export async function hashFile(folder: string, path: string, step: FileStep = noStep): Promise<HashedFile> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
-  for await (const chunk of createReadStream(join(folder, path), { highWaterMark: 1 << 20 })) {
-    hash.update(chunk as Buffer);
-    sizeBytes += (chunk as Buffer).length;
+  const chunks: AsyncIterable<Buffer> = createReadStream(join(folder, path), { highWaterMark: 1 << 20 });
+  for await (const chunk of withSteps(chunks, step)) {
+    hash.update(chunk);
+    sizeBytes += chunk.byteLength;
   }
   return { path, digest: hash.digest("hex"), sizeBytes };
 }

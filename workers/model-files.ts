@@ -79,7 +79,7 @@ function checkTensors(config: DecoderConfig, weights: SafetensorsSet): void {
   }
 }
 
-/** sha256 of each file; `step` hears of the bytes after each and may let a cancel in. */
+/** sha256 of each file; `step` hears of the bytes done by files, and now and then within one, and may stop it all. */
 export async function hashFiles(
   folder: string,
   names: readonly string[],
@@ -90,7 +90,7 @@ export async function hashFiles(
   const hashed: HashedFile[] = [];
   let done = 0;
   for (const name of names) {
-    const file = await hashFile(folder, name);
+    const file = await hashFile(folder, name, () => step(done, total));
     hashed.push(file);
     done += file.sizeBytes;
     await step(done, total);

@@ -2,7 +2,7 @@
 import { fieldProblem } from "../domain/problem.ts";
 import type { Source } from "../domain/source.ts";
 import { isSafeRelativePath, layOut, realDirectory } from "./files.ts";
-import type { JobContext } from "./jobs/handler.ts";
+import { type JobContext, stepOrStop } from "./jobs/handler.ts";
 import type { BlobFile } from "./records.ts";
 
 export interface SourceFolder {
@@ -29,6 +29,6 @@ export async function folderOfSource(source: Source, context: JobContext): Promi
     const { digest, sizeBytes } = await context.catalog.artifact(file.artifact_id);
     artifacts.push({ path: file.path, digest, sizeBytes, artifactId: file.artifact_id });
   }
-  const folder = await layOut(artifacts, context.blobs, context.settings.cacheFolder);
+  const folder = await layOut(artifacts, context.blobs, context.settings.cacheFolder, () => stepOrStop(context));
   return { folder, path: null, artifacts };
 }

@@ -9,7 +9,7 @@ import { parsePromptTemplate } from "../../domain/prompt-template.ts";
 import { createRandom } from "../../engine/runtime/random.ts";
 import type { DatasetRow, ModelRow, SaeRow } from "../records.ts";
 import { openSampleFile, type SampleFile } from "../sample-file.ts";
-import type { JobContext } from "./handler.ts";
+import { type JobContext, stepOrStop } from "./handler.ts";
 
 export interface BenchmarkPlan {
   readonly name: string;
@@ -30,7 +30,7 @@ interface Tokens {
 
 const DEFAULT_TEMPLATE = "text";
 /** Between two signs of life while prompts are counted. */
-const STEP_EVERY_SAMPLES = 500;
+const STEP_EVERY_SAMPLES = 100;
 
 /** @throws Problem SAE_MODEL_MISMATCH or SETTINGS_CONTRADICTORY, pointing into the input */
 export function checkSaes(model: ModelRow, saes: readonly SaeRow[]): void {
@@ -62,6 +62,7 @@ export async function planBenchmarks(
   const resolved = [];
   const names = new Map<string, number>();
   for (const [i, ref] of input.benchmarks.entries()) {
+    await stepOrStop(context);
     const template = parsePromptTemplate(ref.template ?? DEFAULT_TEMPLATE, `/input/benchmarks/${i}/template`);
     const dataset = await context.catalog.dataset(ref.dataset_id);
     const name = ref.name ?? dataset.name;
@@ -116,7 +117,7 @@ async function measure(
   const lengths = new Map<number, number>();
   let total = 0;
   for (const [i, sample] of plan.chosen.entries()) {
-    if (i % STEP_EVERY_SAMPLES === 0) await context.step();
+    if (i % STEP_EVERY_SAMPLES === 0) await stepOrStop(context);
     const where = `/input/benchmarks/${index}`;
     const ids = await plan.promptIds(sample).catch((error) => rethrowNamed(error, plan.name));
     const row = `row ${sample + 1} of "${plan.name}"`;

@@ -82,3 +82,9 @@ export class Stopped extends Error {
     this.output = output;
   }
 }
+
+/** A step at which a handler that has nothing to keep stops when its signal says so. @throws Stopped */
+export async function stepOrStop(context: Pick<JobContext, "step" | "signal">, deadlineMs?: number): Promise<void> {
+  await context.step(deadlineMs);
+  if (context.signal.aborted) throw new Stopped(context.signal.reason === "preempt" ? "preempt" : "cancel");
+}

@@ -15,7 +15,7 @@ import { listDigest } from "../files.ts";
 import { hashFiles, readModelFiles } from "../model-files.ts";
 import { openWorkerModel, type WorkerModel } from "../open-models.ts";
 import { folderOfSource } from "../sources.ts";
-import type { JobContext, JobHandler } from "./handler.ts";
+import { type JobContext, type JobHandler, stepOrStop } from "./handler.ts";
 
 /** Tokens of the calibration text in one sequence: enough to be past the start, within any context. */
 const SEQUENCE_TOKENS = 256;
@@ -33,7 +33,7 @@ export const modelImport: JobHandler<CreateModel> = async (input, context) => {
   const files = await readModelFiles(source.folder);
   const hashed = await hashFiles(source.folder, files.names, (done, total) => {
     context.progress({ done, total, unit: "bytes", rate: null, eta_s: null });
-    return context.step();
+    return stepOrStop(context);
   });
   const measured = await measure(source.folder, context);
 
@@ -74,12 +74,12 @@ interface Measured {
 }
 
 async function measure(folder: string, context: JobContext): Promise<Measured> {
-  await context.step(OPEN_DEADLINE_MS);
+  await stepOrStop(context, OPEN_DEADLINE_MS);
   const model = await openWorkerModel(folder, context.settings);
   try {
     const sequences = calibrationSequences(model);
     const residualNorms = await measureNorms(model, sequences, context);
-    await context.step();
+    await stepOrStop(context);
     const nats = await crossEntropyNats(model.language, sequences, null);
     const tokens = sequences.reduce((sum, ids) => sum + ids.length, 0);
     if (!Number.isFinite(nats)) {
@@ -104,7 +104,7 @@ async function compare(model: WorkerModel, folder: string, sequences: readonly I
   if (parameterCount(language.config) > CHECKED_PARAMETERS) {
     return { passed: true, relative_error: null, cache_error: null };
   }
-  await context.step(OPEN_DEADLINE_MS);
+  await stepOrStop(context, OPEN_DEADLINE_MS);
   const check = await checkLogits(language, folder, sequences[0]!.subarray(0, CHECKED_TOKENS));
   if (!check.passed)
     context.log.warn({ job: context.jobId, ...check }, "the model's logits disagree with the reference");
@@ -133,7 +133,7 @@ async function measureNorms(
   const collectors = all.map(() => createNormCollector());
   for await (const batch of harvest(model.language, sequences, { layers: all })) {
     for (const layer of all) collectors[layer]!.add(batch.activations[layer]!, batch.position, dModel);
-    await context.step();
+    await stepOrStop(context);
   }
   return collectors.map((collector) => collector.median());
 }

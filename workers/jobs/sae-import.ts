@@ -14,7 +14,7 @@ import { type FeatureStatistics, parseStatistics, statisticsFile } from "../feat
 import type { ModelRow } from "../records.ts";
 import { saelensFiles, storeSae } from "../sae-files.ts";
 import { folderOfSource } from "../sources.ts";
-import type { JobHandler } from "./handler.ts";
+import { type JobHandler, stepOrStop } from "./handler.ts";
 
 export const saeImport: JobHandler<CreateSae> = async (input, context) => {
   const model = await context.catalog.model(input.model_id);
@@ -28,10 +28,11 @@ export const saeImport: JobHandler<CreateSae> = async (input, context) => {
   const source = await folderOfSource(input.source, context);
   const { sae, origin } = await read(source.folder);
   checkAgainstModel(sae, origin, input.layer, model);
-  await context.step();
+  await stepOrStop(context);
 
   const statistics = await readStatistics(source.folder, sae.width);
   const stored = await storeSae({ sae, modelName: model.name, layer: input.layer, statistics }, input.name, context);
+  await stepOrStop(context);
   const id = newId("sae");
   return {
     result: { sae_ids: [id] },

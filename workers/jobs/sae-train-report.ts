@@ -16,7 +16,7 @@ import type { JobOutput, ProducedArtifact, ProducedSae } from "../protocol.ts";
 import type { DatasetRow, ModelRow } from "../records.ts";
 import { storeSae } from "../sae-files.ts";
 import type { TokenOrder } from "../token-order.ts";
-import { Stopped } from "./handler.ts";
+import { stepOrStop } from "./handler.ts";
 import type { TrainingRun } from "./training-run.ts";
 
 /** The whole vocabulary's logits of every position are in memory at once: fewer tokens than for the activations. */
@@ -210,6 +210,5 @@ function statisticsOf({ maxActivation_F, firingRate_F, withoutOutliers }: SaeEva
 
 /** The trained weights are in the last checkpoint already: an evaluation that must stop is simply made again. */
 async function pause({ context }: TrainingRun): Promise<void> {
-  await context.step();
-  if (context.signal.aborted) throw new Stopped(context.signal.reason === "preempt" ? "preempt" : "cancel");
+  await stepOrStop(context);
 }
