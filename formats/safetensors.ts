@@ -301,16 +301,23 @@ function bytesOfTensor({ name, dtype, shape, data }: NamedTensor): Uint8Array {
   return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 }
 
+/** The bytes of a safetensors file one part after the other: the header, then views of the tensors, none of them copied. */
+export function* safetensorsParts(
+  tensors: readonly NamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Generator<Uint8Array> {
+  yield encodeHeader(tensors, metadata);
+  for (const tensor of tensors) yield bytesOfTensor(tensor);
+}
+
 /** One safetensors file in memory, tensors in the given order. */
 export function encodeSafetensors(
   tensors: readonly NamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const header = encodeHeader(tensors, metadata);
-  const parts = tensors.map(bytesOfTensor);
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, header.byteLength));
-  out.set(header);
-  let offset = header.byteLength;
+  const parts = [...safetensorsParts(tensors, metadata)];
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let offset = 0;
   for (const part of parts) {
     out.set(part, offset);
     offset += part.byteLength;

@@ -1,11 +1,11 @@
 // A trainer's state as one safetensors blob: the arrays as tensors `{sae}.{name}`, the rest as JSON in the metadata.
 
 import {
-  encodeSafetensors,
   type NamedTensor,
   parseSafetensors,
   type SafetensorsDType,
   SafetensorsError,
+  safetensorsParts,
 } from "../../formats/safetensors.ts";
 import type { RandomState } from "../runtime/random.ts";
 import type { TrainingConfig } from "./config.ts";
@@ -25,10 +25,14 @@ interface Header {
 }
 
 /**
- * The state as bytes; resuming from them is bit-identical. `about` is for the caller: where the stream stood, and the
+ * The state as bytes; resuming from them is bit-identical. Given as parts that follow each other, most of them views of
+ * the state: a checkpoint takes no memory of its own, and training must wait until the last part was read. `about` is for the caller: where the stream stood, and the
  * runtime version, which the promise of equal bits depends on.
  */
-export function serializeCheckpoint(state: TrainerState, about: Readonly<Record<string, string>> = {}): Uint8Array {
+export function serializeCheckpoint(
+  state: TrainerState,
+  about: Readonly<Record<string, string>> = {},
+): Iterable<Uint8Array> {
   const tensors: NamedTensor[] = [];
   const headers = state.saes.map((sae, index): Header => {
     const add = (name: string, data: Float32Array | Float64Array, shape: readonly number[] = [data.length]) =>
@@ -46,7 +50,7 @@ export function serializeCheckpoint(state: TrainerState, about: Readonly<Record<
     const summary = learner && { step: learner.step, inputScale: learner.inputScale };
     return { config, filter, random: sae.buffer.random, learner: summary };
   });
-  return encodeSafetensors(tensors, { ...about, format, saes: JSON.stringify(headers) });
+  return safetensorsParts(tensors, { ...about, format, saes: JSON.stringify(headers) });
 }
 
 /** The inverse. Throws SafetensorsError naming what is wrong: another format, a missing tensor, a wrong size. */

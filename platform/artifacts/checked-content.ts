@@ -18,12 +18,14 @@ export function checkedContent(content: Content, options: PutOptions): CheckedCo
   const hash = createHash("sha256");
   let sizeBytes = 0;
   async function* pass(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of content instanceof Uint8Array ? piecesOf(content) : content) {
+    for await (const chunk of content instanceof Uint8Array ? [content] : content) {
       sizeBytes += chunk.byteLength;
       if (options.maxBytes !== undefined && sizeBytes > options.maxBytes)
         throw new BlobTooLarge(`the content has more than ${options.maxBytes} bytes`);
-      hash.update(chunk);
-      yield chunk;
+      for (const piece of piecesOf(chunk)) {
+        hash.update(piece);
+        yield piece;
+      }
     }
   }
   return {

@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
 import type { SaeTrainSettings } from "../../domain/training.ts";
 import { harvest } from "../../engine/llm/harvest.ts";
@@ -105,7 +106,8 @@ async function saveCheckpoint(run: TrainingRun): Promise<void> {
     runtime: run.model.runtime,
     job: run.context.jobId,
   };
-  await run.context.saveCheckpoint(serializeCheckpoint(run.trainer.snapshot(), about), stepOf(run.trainer));
+  const parts = serializeCheckpoint(run.trainer.snapshot(), about);
+  await run.context.saveCheckpoint(Readable.from(parts), stepOf(run.trainer));
 }
 
 /** Steps made by the slowest of the saes. They differ by a batch at most: each filters its own rows. */

@@ -29,7 +29,7 @@ async function feed(trainer: Trainer, batches: ReturnType<typeof stream>): Promi
 }
 
 /** The trainer's whole state as bytes: equal bytes are equal bits of every number. */
-const bytesOf = (trainer: Trainer) => Buffer.from(serializeCheckpoint(trainer.snapshot()));
+const bytesOf = (trainer: Trainer) => Buffer.concat([...serializeCheckpoint(trainer.snapshot())]);
 
 async function trained(threads: number, layers: number[] = [0], batches = stream(layers)) {
   const trainer = await createTrainer({ saes: layers.map((layer) => options(layer)), threads });
@@ -79,7 +79,7 @@ describe("training", () => {
     for (const stop of [1, 3, 9, 24]) {
       const first = await createTrainer({ saes: [options(0)], threads: 1 });
       await feed(first, batches.slice(0, stop));
-      const bytes = serializeCheckpoint(first.snapshot(), { cursor: String(stop) });
+      const bytes = Buffer.concat([...serializeCheckpoint(first.snapshot(), { cursor: String(stop) })]);
       await first.close();
 
       const { state, about } = parseCheckpoint(bytes);
@@ -89,6 +89,17 @@ describe("training", () => {
       expect(bytesOf(second).equals(undisturbed.bytes), `stopped after ${stop} batches`).toBe(true);
       await second.close();
     }
+  });
+
+  it("has a checkpoint that copies no weights and no moments", async () => {
+    const trainer = await createTrainer({ saes: [options(0)], threads: 1 });
+    await feed(trainer, stream([0]));
+    const state = trainer.snapshot();
+    const parts = new Set(Array.from(serializeCheckpoint(state), (part) => part.buffer));
+    const { weights, m, v } = state.saes[0]!.learner!;
+    for (const tensors of [weights, m, v])
+      for (const tensor of Object.values(tensors) as Float32Array[]) expect(parts.has(tensor.buffer)).toBe(true);
+    await trainer.close();
   });
 
   it("of several saes side by side gives each the bits that it would have alone", async () => {
