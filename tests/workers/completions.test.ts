@@ -12,6 +12,7 @@ import { openModel } from "../../engine/llm/model.ts";
 import { createRandom } from "../../engine/runtime/random.ts";
 import { writeSaelens } from "../../engine/sae/layouts/saelens.ts";
 import { type OpenedSae, openSae } from "../../engine/sae/open-sae.ts";
+import { toControlEdits, toEngineEdits } from "../../workers/steering.ts";
 import type { Worker } from "../../workers/supervisor.ts";
 import { type Deployment, deploy, fixtureModel } from "./deployment.ts";
 
@@ -178,6 +179,33 @@ describe("completions through API, queue, worker and device", () => {
     }
     await model.close();
     expect(all.choices[0]?.steering_report?.edits[0]?.in_top_k_tokens).toBe(expected);
+  });
+
+  test("the control arm counts the feature that it drew, not the one that was asked for", async () => {
+    const model = await openModel(fixtureModel, { threads: 1 });
+    const counts = new Array<number>(width).fill(0);
+    const ids = Int32Array.from(model.tokenizer.encode(prompt));
+    for await (const batch of harvest(model, [ids], { layers: [layer] })) {
+      for (const feature of (await sae.encode(batch.activations[0]!)).features) counts[feature]! += 1;
+    }
+    await model.close();
+    const drawnBy = (seed: number): number => {
+      const feature = { sae_id: "sae", index: 3, layer };
+      const without = { vector: null, value: null, unit: null, gate: null, residual_norm: null, max_activation: null };
+      const edits = [{ layer, feature, op: "ablate" as const, apply: {}, ...without }];
+      const saes = new Map([["sae", sae]]);
+      const own = toEngineEdits(edits, saes, { length: ids.length, isSpecial: () => false }, 1);
+      return toControlEdits(edits, own, saes, seed)[0]!.drawnFeature!;
+    };
+    // A seed whose feature is found on another number of tokens, so that the two cannot be taken for each other.
+    const seed = Array.from({ length: 500 }, (_, i) => i).find((i) => {
+      const count = counts[drawnBy(i)]!;
+      return count > 0 && count !== counts[3];
+    })!;
+    const steering = { edits: [{ feature: "random:3", op: "ablate" }], control: "random_feature" };
+    const answer = await complete({ max_tokens: 1, seed, steering });
+    const counted = answer.choices.map((choice) => choice.steering_report?.edits[0]?.in_top_k_tokens);
+    expect(counted).toEqual([counts[3], counts[drawnBy(seed)]]);
   });
 
   test("equal requests have one fingerprint, and anything that decides the text changes it", async () => {
