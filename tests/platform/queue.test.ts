@@ -56,8 +56,12 @@ test("a consumer never runs more handlers than it may, and takes from all its qu
   let most = 0;
   const seen: string[] = [];
   const all = Promise.withResolvers<void>();
+  const together = Promise.withResolvers<void>();
   const consumer = await platform.queue.consume({ queues, concurrency: 2 }, async (delivery) => {
     most = Math.max(most, ++running);
+    // The first handler stays until a second one runs beside it.
+    if (running === 2) together.resolve();
+    await together.promise;
     await platform.queue.touch([delivery]);
     running--;
     seen.push(delivery.subject);
