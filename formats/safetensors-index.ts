@@ -1,5 +1,6 @@
-import { access, readFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
+import { readOptionalText } from "./optional-text.ts";
 import {
   openSafetensors,
   readTensorFloat32,
@@ -25,7 +26,7 @@ export async function openSafetensorsSet(folder: string): Promise<SafetensorsSet
   const single = "model.safetensors";
   const index = (await exists(join(folder, single)))
     ? null
-    : await readOptional(join(folder, "model.safetensors.index.json"));
+    : await readOptionalText(join(folder, "model.safetensors.index.json"));
   if (index === null) return gather([await openShard(folder, single)]);
   const places = parseIndex(index);
   const shards = new Map<string, SafetensorsFile>();
@@ -86,15 +87,6 @@ async function exists(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
-    throw error;
-  }
-}
-
-async function readOptional(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;
   }
 }

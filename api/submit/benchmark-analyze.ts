@@ -2,18 +2,13 @@
 import type { JobInput } from "../../domain/job.ts";
 import { fieldProblem } from "../../domain/problem.ts";
 import { parsePromptTemplate } from "../../domain/prompt-template.ts";
-import { findDataset, findModel, findSae, referred } from "../lookup.ts";
-import type { Submission } from "./submission.ts";
+import { findDataset, findSae, referred } from "../lookup.ts";
+import { referredModel, type Submission } from "./submission.ts";
 
 export async function resolveBenchmarkAnalyze(submission: Submission, input: JobInput<"benchmark.analyze">) {
   const { platform, caller, at } = submission;
   const { workspaceId } = caller;
-  const model = referred(
-    await findModel(platform, workspaceId, input.model_id),
-    "model",
-    input.model_id,
-    `${at}/model_id`,
-  );
+  const model = await referredModel(submission, input.model_id);
 
   const saeIds: string[] = [];
   for (const [index, given] of input.sae_ids.entries()) {

@@ -13,8 +13,8 @@ import {
   type TrainEstimate,
 } from "../../domain/training.ts";
 import type { Job, Model } from "../../platform/database.ts";
-import { findDataset, findModel, referred } from "../lookup.ts";
-import { nameTaken, type Submission } from "./submission.ts";
+import { findDataset, referred } from "../lookup.ts";
+import { nameTaken, referredModel, type Submission } from "./submission.ts";
 
 interface ResolvedTraining {
   readonly settings: SaeTrainSettings;
@@ -23,12 +23,7 @@ interface ResolvedTraining {
 
 async function resolve(submission: Submission, input: JobInput<"sae.train">): Promise<ResolvedTraining> {
   const { platform, caller, at } = submission;
-  const model = referred(
-    await findModel(platform, caller.workspaceId, input.model_id),
-    "model",
-    input.model_id,
-    `${at}/model_id`,
-  );
+  const model = await referredModel(submission, input.model_id);
   const dataset = referred(
     await findDataset(platform, caller.workspaceId, input.dataset_id),
     "dataset",

@@ -7,15 +7,21 @@ import type { JobKind } from "../../domain/job.ts";
 import { holdsScope } from "../../domain/key.ts";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
 import type { Source } from "../../domain/source.ts";
+import type { Model } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
 import type { Caller } from "../context.ts";
-import { referred } from "../lookup.ts";
+import { findModel, referred } from "../lookup.ts";
 
 export interface Submission {
   readonly platform: Platform;
   readonly caller: Caller;
   /** JSON pointer of the input in the request: "/input" on /v1/jobs, "" where the body is the input. */
   readonly at: string;
+}
+
+/** The model that an input names by id or name, or a problem that points at `model_id`. */
+export async function referredModel({ platform, caller, at }: Submission, idOrName: string): Promise<Model> {
+  return referred(await findModel(platform, caller.workspaceId, idOrName), "model", idOrName, `${at}/model_id`);
 }
 
 export type NamedNoun = "model" | "sae" | "dataset";

@@ -1,8 +1,8 @@
 // A conversation as the text that the model was trained on, by the template of its own tokenizer_config.json.
 
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
+import { readOptionalText } from "../../formats/optional-text.ts";
 
 export interface ChatTurn {
   readonly role: string;
@@ -21,7 +21,7 @@ export async function readChatTemplate(
   folder: string,
   tokenizerConfig: Readonly<Record<string, unknown>>,
 ): Promise<ChatRenderer | null> {
-  const source = (await readOptional(join(folder, "chat_template.jinja"))) ?? templateOf(tokenizerConfig);
+  const source = (await readOptionalText(join(folder, "chat_template.jinja"))) ?? templateOf(tokenizerConfig);
   return source === null ? null : createChatRenderer(source, tokenizerConfig);
 }
 
@@ -59,14 +59,5 @@ function guarded<T>(what: string, run: () => T): T {
     return run();
   } catch (error) {
     throw new ChatTemplateError(`${what}: ${(error as Error).message}`);
-  }
-}
-
-async function readOptional(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
   }
 }
