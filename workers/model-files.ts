@@ -5,7 +5,8 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fieldProblem, isProblem, Problem } from "../domain/problem.ts";
-import { type DecoderConfig, ModelConfigError, parseDecoderConfig } from "../engine/llm/config.ts";
+import { type DecoderConfig, parseDecoderConfig } from "../engine/llm/config.ts";
+import { ModelConfigError } from "../engine/llm/config-json.ts";
 import { parameterSpecs } from "../engine/llm/parameters.ts";
 import { openSafetensorsSet, type SafetensorsSet } from "../formats/safetensors-index.ts";
 import { type HashedFile, hashFile } from "./files.ts";

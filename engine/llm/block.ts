@@ -1,19 +1,19 @@
-// One decoder block, described once: the inference graph and the training graph differ only in how queries meet keys.
+// One decoder block, described once: the inference graph and the training graph differ only in how positions are mixed.
 
 import type { Dim, Graph, Shape, Value } from "../onnx/graph.ts";
-import { add, mul, silu, sub } from "../ops/elementwise.ts";
-import { split } from "../ops/indexing.ts";
-import { gemm } from "../ops/matmul.ts";
+import { add } from "../ops/elementwise.ts";
 import { rmsNorm } from "../ops/norm.ts";
-import { concat, reshape, sizes, transpose } from "../ops/shape.ts";
+import { reshape, sizes } from "../ops/shape.ts";
+import { attention } from "./attention.ts";
 import type { DecoderConfig } from "./config.ts";
-import type { BlockWeights, Linear } from "./parameters.ts";
+import { denseFeedForward } from "./feed-forward.ts";
+import type { BlockWeights } from "./parameters.ts";
 
-/** What a block needs besides its weights: sizes, rotary factors, and the attention between positions. */
+/** What a block needs besides its weights: sizes, rotary factors, and the mixing of positions. */
 export interface BlockContext {
   readonly sequences: Dim;
   readonly positions: Dim;
-  /** cos and sin of position · θ^(−2i/headDim), shaped to broadcast over [S, heads, T, headDim/2]. */
+  /** cos and sin of position · frequency, shaped to broadcast over [S, heads, T, rope dims / 2]. */
   readonly cos: Value;
   readonly sin: Value;
   /** Reshape whose target is computed once per graph when sizes are symbolic. */
@@ -26,64 +26,21 @@ export interface BlockContext {
 }
 
 /**
- * h + attention(norm(h)), then + mlp(norm(·)): the pre-norm block of Llama, Qwen2 and Qwen3.
+ * h + mixer(norm(h)), then + feedForward(norm(·)): the pre-norm block that all families share.
  * h is [S·T, D] and so is the result, the residual stream after the block.
  */
 export function decoderBlock(h: Value, weights: BlockWeights, config: DecoderConfig, context: BlockContext): Value {
-  const attended = h.graph.root.scope("attention", () => attention(h, weights, config, context));
-  const between = add(h, attended);
-  const transformed = h.graph.root.scope("mlp", () => mlp(between, weights, config));
+  const scope = (name: string, build: () => Value) => h.graph.root.scope(name, build);
+  const mixed = scope("attention", () => {
+    const x = rmsNorm(h, weights.inputNorm, config.rmsEpsilon);
+    return attention(x, weights.mixer, config, context);
+  });
+  const between = add(h, mixed);
+  const transformed = scope("mlp", () => {
+    const x = rmsNorm(between, weights.feedForwardNorm, config.rmsEpsilon);
+    return denseFeedForward(x, weights.feedForward);
+  });
   return add(between, transformed);
-}
-
-function attention(h: Value, weights: BlockWeights, config: DecoderConfig, context: BlockContext): Value {
-  const { heads, kvHeads, headDim } = config;
-  const { sequences: S, positions: T } = context;
-  const x = rmsNorm(h, weights.inputNorm, config.rmsEpsilon);
-  const byHead = (projected: Value, count: number) => context.reshape(projected, [S, T, count, headDim]);
-  const headFirst = (value: Value) => transpose(value, [0, 2, 1, 3]);
-  const normed = (value: Value, weight: Value | null) => (weight ? rmsNorm(value, weight, config.rmsEpsilon) : value);
-
-  const query = rotate(headFirst(normed(byHead(linear(x, weights.query), heads), weights.queryNorm)), context);
-  const key = rotate(headFirst(normed(byHead(linear(x, weights.key), kvHeads), weights.keyNorm)), context);
-  const value = headFirst(byHead(linear(x, weights.value), kvHeads));
-
-  // The query heads that share a key head become rows of one product: keys and values are never repeated.
-  const rows = productOf(heads / kvHeads, T);
-  const grouped = context.reshape(mul(query, 1 / Math.sqrt(headDim)), [S, kvHeads, rows, headDim]);
-  const mixed = context.reshape(context.attend(grouped, key, value), [S, heads, T, headDim]);
-  const joined = context.reshape(headFirst(mixed), [h.shape[0]!, heads * headDim]);
-  return linear(joined, weights.output);
-}
-
-/** x₁ cos − x₂ sin and x₂ cos + x₁ sin, where x₁ and x₂ are the halves of each head. Su et al. 2021, in Llama's order. */
-function rotate(x: Value, { cos, sin }: BlockContext): Value {
-  const half = (x.shape.at(-1) as number) / 2;
-  const [first, second] = split(x, [half, half], -1) as [Value, Value];
-  return concat([sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))], -1);
-}
-
-/** down(silu(gate x) · up x) */
-function mlp(h: Value, weights: BlockWeights, config: DecoderConfig): Value {
-  const x = rmsNorm(h, weights.mlpNorm, config.rmsEpsilon);
-  return linear(mul(silu(linear(x, weights.gate)), linear(x, weights.up)), weights.down);
-}
-
-/** x Wᵀ + b on rows; W lies as in the checkpoint, [out, in]. */
-export function linear(x: Value, { weight, bias }: Linear): Value {
-  return gemm(x, weight, bias ? { transposeB: true, bias } : { transposeB: true });
-}
-
-function productOf(factor: number, dim: Dim): Dim {
-  return typeof dim === "number" ? factor * dim : factor === 1 ? dim : `${factor}*${dim}`;
-}
-
-/** θ^(−2i/headDim) for i = 0 … headDim/2 − 1, computed as the checkpoints' own code does: in float32. */
-export function inverseFrequencies({ headDim, ropeTheta }: DecoderConfig): Float32Array {
-  return Float32Array.from(
-    { length: headDim / 2 },
-    (_, i) => 1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim)),
-  );
 }
 
 /**

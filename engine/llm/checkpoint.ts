@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { float32ToBfloat16, float32ToFloat16 } from "../../formats/half-float.ts";
 import { type NamedTensor, writeSafetensors } from "../../formats/safetensors.ts";
 import { createRandom } from "../runtime/random.ts";
-import { type DecoderConfig, formatDecoderConfig } from "./config.ts";
+import type { DecoderConfig } from "./config.ts";
+import { formatDecoderConfig } from "./config-format.ts";
 import { parameterSpecs } from "./parameters.ts";
 
 export type ParameterValues = ReadonlyMap<string, Float32Array>;

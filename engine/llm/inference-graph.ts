@@ -11,10 +11,12 @@ import { matMul } from "../ops/matmul.ts";
 import { rmsNorm } from "../ops/norm.ts";
 import { concat, fill, identity, range, reshape, sizeOf, squeeze, transpose, unsqueeze } from "../ops/shape.ts";
 import { softmax } from "../ops/softmax.ts";
-import { type BlockContext, decoderBlock, inverseFrequencies, linear, sharedReshape } from "./block.ts";
+import { type BlockContext, decoderBlock, sharedReshape } from "./block.ts";
 import type { DecoderConfig } from "./config.ts";
 import { applyEdits, type EditInputs, editInputs, editLanes, openGates } from "./edit-graph.ts";
-import { blockWeights, type Parameters, parameterSpecs } from "./parameters.ts";
+import { linear } from "./linear.ts";
+import { blockWeights, type Parameters, parameterNames, parameterSpecs } from "./parameters.ts";
+import { inverseFrequencies } from "./rope.ts";
 
 /** Where a stored parameter lies and in which type. */
 export interface StoredParameter {
@@ -101,6 +103,7 @@ function storedParameters(
   config: DecoderConfig,
   stored: (name: string) => StoredParameter,
 ): { parameters: Parameters; embedding: Value } {
+  const names = parameterNames(config);
   const raw = new Map<string, Value>();
   const converted = new Map<string, Value>();
   for (const { name, shape } of parameterSpecs(config)) {
@@ -108,11 +111,10 @@ function storedParameters(
     const value = graph.external(name, dtype, shape, where);
     raw.set(name, value);
     // Rows are gathered from the stored embedding and cast after: a float32 copy of it exists only where the tied head packs one.
-    if (name !== "model.embed_tokens.weight") converted.set(name, cast(value, "float32"));
+    if (name !== names.embedding) converted.set(name, cast(value, "float32"));
   }
-  const embedding = raw.get("model.embed_tokens.weight")!;
-  const head = config.tiedEmbeddings ? cast(embedding, "float32") : converted.get("lm_head.weight")!;
-  converted.set("lm_head.weight", head);
+  const embedding = raw.get(names.embedding)!;
+  if (config.tiedEmbeddings) converted.set(names.head, cast(embedding, "float32"));
   return { parameters: (name) => converted.get(name)!, embedding };
 }
 
@@ -179,7 +181,7 @@ function sharedContext(
 ): SharedContext {
   const tokens = range(graph, "T");
   const positions = cast(add(unsqueeze(pastLengths, [1]), unsqueeze(tokens, [0])), "float32");
-  const frequencies = graph.constant(inverseFrequencies(config), "float32", [1, 1, 1, config.headDim / 2]);
+  const frequencies = graph.constant(inverseFrequencies(config.rope), "float32", [1, 1, 1, config.rope.dims / 2]);
   const angles = mul(unsqueeze(positions, [1, 3]), frequencies);
   const seenPast = less(unsqueeze(range(graph, "P"), [0]), unsqueeze(pastLengths, [1]));
   const columns = rangeTo(add(sizeOf(graph, "T"), padding), "K");
@@ -233,10 +235,11 @@ function attendCached(
 
 /** norm(h[rows])·Eᵀ, or nothing when no row is asked for. */
 function logits(h: Value, rows: Value, config: DecoderConfig, parameters: Parameters): Value {
+  const { finalNorm, head } = parameterNames(config);
   const any = squeeze(greater(sizeOf(h.graph, "R"), constantLike(rows, 0)), [0]);
   const picked = () => {
-    const normed = rmsNorm(gather(h, rows), parameters("model.norm.weight"), config.rmsEpsilon);
-    return [linear(normed, { weight: parameters("lm_head.weight"), bias: null })];
+    const normed = rmsNorm(gather(h, rows), parameters(finalNorm), config.rmsEpsilon);
+    return [linear(normed, { weight: parameters(head), bias: null })];
   };
   const none = () => [h.graph.current.constant(new Float32Array(), "float32", [0, config.vocabulary])];
   return ifElse(any, picked, none, { shapes: [["R", config.vocabulary]] })[0]!;

@@ -1,8 +1,9 @@
 // The forward of a decoder as plain loops in float64, straight from the files: the oracle for the graph, and its documentation.
 
 import { readSetFloat32, type SafetensorsSet } from "../../formats/safetensors-index.ts";
-import { inverseFrequencies } from "./block.ts";
 import type { DecoderConfig } from "./config.ts";
+import { parameterNames } from "./parameters.ts";
+import { inverseFrequencies } from "./rope.ts";
 
 type Row = Float64Array;
 type Weights = (name: string) => Promise<Float32Array>;
@@ -17,12 +18,13 @@ export async function referenceLogits(
   ids: ArrayLike<number>,
 ): Promise<Row[]> {
   const weights: Weights = (name) => readSetFloat32(set, name);
-  const embedding = await weights("model.embed_tokens.weight");
+  const names = parameterNames(config);
+  const embedding = await weights(names.embedding);
   const { dModel } = config;
   let h: Row[] = Array.from(ids, (id) => Float64Array.from(embedding.subarray(id * dModel, (id + 1) * dModel)));
-  for (let layer = 0; layer < config.layers; layer++) h = await block(config, weights, `model.layers.${layer}`, h);
-  const norm = await weights("model.norm.weight");
-  const head = config.tiedEmbeddings ? embedding : await weights("lm_head.weight");
+  for (let layer = 0; layer < config.layers; layer++) h = await block(config, weights, names.layer(layer), h);
+  const norm = await weights(names.finalNorm);
+  const head = config.tiedEmbeddings ? embedding : await weights(names.head);
   return h.map((row) => product(rmsNorm(row, norm, config.rmsEpsilon), head, null));
 }
 
@@ -102,7 +104,7 @@ function byHead(row: Row, headDim: number, change: (head: Row) => Row): Row[] {
 function rotate(head: Row, position: number, config: DecoderConfig): Row {
   const half = head.length / 2;
   const out = head.slice();
-  inverseFrequencies(config).forEach((frequency, i) => {
+  inverseFrequencies(config.rope).forEach((frequency, i) => {
     const [cos, sin] = [Math.cos(position * frequency), Math.sin(position * frequency)];
     out[i] = head[i]! * cos - head[i + half]! * sin;
     out[i + half] = head[i + half]! * cos + head[i]! * sin;

@@ -8,9 +8,11 @@ import { rmsNorm } from "../ops/norm.ts";
 import { reduceSum } from "../ops/reduce.ts";
 import { reshape, transpose, unsqueeze } from "../ops/shape.ts";
 import { logSoftmax, softmax } from "../ops/softmax.ts";
-import { type BlockContext, decoderBlock, inverseFrequencies, linear } from "./block.ts";
+import { type BlockContext, decoderBlock } from "./block.ts";
 import type { DecoderConfig } from "./config.ts";
-import { blockWeights, type Parameters } from "./parameters.ts";
+import { linear } from "./linear.ts";
+import { blockWeights, type Parameters, parameterNames } from "./parameters.ts";
+import { inverseFrequencies } from "./rope.ts";
 
 export interface TrainingShape {
   /** Sequences in one step. */
@@ -53,22 +55,23 @@ export function forwardLogits(
 ): Value {
   const graph = ids.graph.root;
   const context = trainingContext(graph, config, batch, sequenceLength);
-  const embedding = parameters("model.embed_tokens.weight");
+  const names = parameterNames(config);
+  const embedding = parameters(names.embedding);
   let h = reshape(gather(embedding, ids), [batch * sequenceLength, config.dModel]);
   for (let layer = 0; layer < config.layers; layer++) {
     h = graph.scope(`layer${layer}`, () => decoderBlock(h, blockWeights(config, parameters, layer), config, context));
   }
-  const head = config.tiedEmbeddings ? embedding : parameters("lm_head.weight");
-  return linear(rmsNorm(h, parameters("model.norm.weight"), config.rmsEpsilon), { weight: head, bias: null });
+  const normed = rmsNorm(h, parameters(names.finalNorm), config.rmsEpsilon);
+  return linear(normed, { weight: parameters(names.head), bias: null });
 }
 
 function trainingContext(graph: Graph, config: DecoderConfig, S: number, T: number): BlockContext {
-  const { kvHeads, heads, headDim } = config;
+  const { kvHeads, heads, rope } = config;
   const group = heads / kvHeads;
-  const frequencies = inverseFrequencies(config);
+  const frequencies = inverseFrequencies(rope);
   const angles = Array.from({ length: T }, (_, t) => [...frequencies].map((f) => Math.fround(t * f))).flat();
   const table = (f: (angle: number) => number) =>
-    graph.constant(Float32Array.from(angles, f), "float32", [T, headDim / 2]);
+    graph.constant(Float32Array.from(angles, f), "float32", [T, rope.dims / 2]);
   const mask = Float32Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 0 : -1e30));
   const causal = graph.constant(mask, "float32", [T, T], "causal_mask");
   return {

@@ -5,7 +5,8 @@ import { dirname, relative } from "node:path";
 import type { SafetensorsDType } from "../../formats/safetensors.ts";
 import type { SafetensorsSet } from "../../formats/safetensors-index.ts";
 import type { DType } from "../onnx/graph.ts";
-import { type DecoderConfig, ModelConfigError } from "./config.ts";
+import type { DecoderConfig } from "./config.ts";
+import { ModelConfigError } from "./config-json.ts";
 import type { StoredParameter } from "./inference-graph.ts";
 import { parameterSpecs } from "./parameters.ts";
 

@@ -2,7 +2,8 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ModelConfigError, parseDecoderConfig } from "../../../engine/llm/config.ts";
+import { parseDecoderConfig } from "../../../engine/llm/config.ts";
+import { ModelConfigError } from "../../../engine/llm/config-json.ts";
 import { openModel } from "../../../engine/llm/model.ts";
 import { encodeSafetensors, parseSafetensors } from "../../../formats/safetensors.ts";
 import { fixtureFolder } from "./fixtures.ts";
@@ -34,7 +35,7 @@ describe("config.json", () => {
       layer_types: ["full_attention", "full_attention"],
     });
     expect(old).toEqual(next);
-    expect(old.ropeTheta).toBe(1e6);
+    expect(old.rope.theta).toBe(1e6);
   });
 
   it("keys that a file leaves out have the family's own defaults", () => {
@@ -42,7 +43,7 @@ describe("config.json", () => {
     expect(parseDecoderConfig({ ...rest, num_attention_heads: 64 })).toMatchObject({
       headDim: 128,
       kvHeads: 32,
-      ropeTheta: 10000,
+      rope: { theta: 10000 },
       tiedEmbeddings: false,
     });
     expect(parseDecoderConfig({ ...rest, model_type: "llama" })).toMatchObject({

@@ -1,0 +1,33 @@
+// The config as config.json of Hugging Face, readable by transformers 4 and 5.
+
+import type { DecoderConfig } from "./config.ts";
+import { families } from "./families.ts";
+
+export function formatDecoderConfig(
+  config: DecoderConfig,
+  dtype: "float32" | "float16" | "bfloat16",
+): Record<string, unknown> {
+  return {
+    architectures: [families[config.family].architecture],
+    model_type: config.family,
+    hidden_size: config.dModel,
+    intermediate_size: config.intermediate,
+    num_hidden_layers: config.layers,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.kvHeads,
+    head_dim: config.headDim,
+    hidden_act: "silu",
+    vocab_size: config.vocabulary,
+    max_position_embeddings: config.contextLength,
+    rope_theta: config.rope.theta,
+    rope_scaling: null,
+    rms_norm_eps: config.rmsEpsilon,
+    tie_word_embeddings: config.tiedEmbeddings,
+    attention_bias: config.family === "qwen2" ? true : config.inputBias,
+    bos_token_id: config.bosTokenId,
+    eos_token_id: config.eosTokenIds.length === 1 ? config.eosTokenIds[0] : config.eosTokenIds,
+    torch_dtype: dtype,
+    dtype,
+    use_cache: true,
+  };
+}

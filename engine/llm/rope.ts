@@ -1,0 +1,45 @@
+// Rotary positions: how config.json describes them, and their frequencies. Su et al. 2021.
+
+import { isObject, type Json, ModelConfigError, positive } from "./config-json.ts";
+
+export interface Rope {
+  readonly theta: number;
+  /** Leading dimensions of each head that are rotated; the others pass as they are. */
+  readonly dims: number;
+}
+
+/**
+ * rope_theta at the top level (transformers 4) or inside rope_parameters (transformers 5). Refused: any scaling, a rotation of a
+ * part of the head, and parameters per layer type, which would otherwise be passed over and leave the default theta.
+ */
+export function parseRope(json: Json, headDim: number): Rope {
+  if (headDim % 2 !== 0) throw new ModelConfigError(`head_dim ${headDim} is odd; rotary positions need pairs`);
+  refusePartialRotation(json, "");
+  let theta: number | null = null;
+  for (const key of ["rope_parameters", "rope_scaling"]) {
+    const parameters = json[key];
+    if (parameters === undefined || parameters === null) continue;
+    if (!isObject(parameters)) throw new ModelConfigError(`${key} is not an object`);
+    const nested = Object.keys(parameters).find((name) => isObject(parameters[name]));
+    if (nested !== undefined) {
+      throw new ModelConfigError(`${key}.${nested}: rotary parameters per layer type are not supported`);
+    }
+    refusePartialRotation(parameters, `${key}.`);
+    const type = parameters.rope_type ?? parameters.type ?? "default";
+    if (type !== "default") throw new ModelConfigError(`${key}: rope scaling ${JSON.stringify(type)} is not supported`);
+    if (parameters.rope_theta !== undefined) theta ??= positive(parameters, "rope_theta", 10000);
+  }
+  return { theta: theta ?? positive(json, "rope_theta", 10000), dims: headDim };
+}
+
+function refusePartialRotation(json: Json, prefix: string): void {
+  const factor = json.partial_rotary_factor ?? 1;
+  if (factor !== 1) {
+    throw new ModelConfigError(`${prefix}partial_rotary_factor ${JSON.stringify(factor)} is not supported; 1 is`);
+  }
+}
+
+/** θ^(−2i/dims) for i = 0 … dims/2 − 1, computed as the checkpoints' own code does: in float32. */
+export function inverseFrequencies({ theta, dims }: Rope): Float32Array {
+  return Float32Array.from({ length: dims / 2 }, (_, i) => 1 / Math.fround(theta ** Math.fround((2 * i) / dims)));
+}
