@@ -256,7 +256,7 @@ export function createJobClaims(parts: {
 
     async reconcile() {
       const lost = await db.$queryRaw<{ id: string }[]>`
-        SELECT j.id FROM jobs j WHERE j.state IN ('queued', 'running') AND NOT EXISTS (
+        SELECT j.id FROM jobs j WHERE j.state IN ('queued', 'running') AND NOT (j.fan_out AND j.delivery_id IS NULL) AND NOT EXISTS (
           SELECT 1 FROM pgboss.job d WHERE d.name = j.queue AND d.id::text = j.delivery_id AND d.state IN ('created', 'retry', 'active')
         ) LIMIT 100`;
       const requeued: string[] = [];

@@ -8,9 +8,10 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { ownersDatabaseUrl } from "./data-lock.ts";
 import { createDatabase } from "./database.ts";
+import { type FanOutJobs, withFanOut } from "./fan-out.ts";
 import { createIdempotency, type Idempotency } from "./idempotency.ts";
 import { createJobClaims } from "./job-claims.ts";
-import { createJobs, type JobClaims, type Jobs } from "./jobs.ts";
+import { createJobs, type JobClaims } from "./jobs.ts";
 import { createLog, type Logger } from "./log.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -32,7 +33,7 @@ export interface Platform {
   readonly queue: Queue;
   readonly store: ArtifactStore;
   readonly artifacts: Artifacts;
-  readonly jobs: Jobs;
+  readonly jobs: FanOutJobs;
   readonly claims: JobClaims;
   readonly requests: Requests;
   readonly idempotency: Idempotency;
@@ -94,8 +95,7 @@ export async function createPlatform(config: Config, options: PlatformOptions): 
       databaseUrl,
       ...parts,
       artifacts: createArtifacts(parts),
-      jobs: createJobs(parts),
-      claims: createJobClaims(parts),
+      ...withFanOut({ db, queue, jobs: createJobs(parts), claims: createJobClaims(parts) }),
       requests,
       idempotency: createIdempotency(db),
       rateLimits: createRateLimits(db),
