@@ -4,6 +4,7 @@ import { ArtifactLink } from "./artifact.ts";
 import { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "./benchmark.ts";
 import { CreateModel, ModelImportResult } from "./model.ts";
 import { Problem, ProblemDetails } from "./problem.ts";
+import { SaeReleaseInput, SaeReleaseResult } from "./release.ts";
 import { CreateSae, SaeImportResult } from "./sae.ts";
 import { closed, examplesOf, Metadata, nullable, oneOf, Timestamp } from "./schema.ts";
 import { SaeTrainInput } from "./training.ts";
@@ -52,6 +53,13 @@ export const jobKinds = {
     description: "Trains one sae per layer on the activations of a model over a dataset, from one forward pass.",
     input: SaeTrainInput,
     result: SaeTrainResult,
+  },
+  "sae.release": {
+    title: "Train a release",
+    description:
+      "Trains an sae for every layer of a model, in jobs of some layers each (`parent_id` names the release) that any number of workers share. Shows the progress of all as one, goes on where a lost worker stopped, and ends in one release with one report.",
+    input: SaeReleaseInput,
+    result: SaeReleaseResult,
   },
   "benchmark.analyze": {
     title: "Analyse benchmarks",

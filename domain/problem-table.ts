@@ -269,6 +269,11 @@ export const problemTable = {
     fix: "Wait as long as Retry-After says.",
     retryable: true,
   },
+  RELEASE_INCOMPLETE: {
+    status: 409,
+    title: "Some jobs of the release did not succeed",
+    fix: "Read the jobs that `detail` names, then resume the release: only what is missing runs again.",
+  },
   JOB_CRASHED: {
     status: 500,
     title: "The job crashed its worker repeatedly",

@@ -105,6 +105,8 @@ export type SaeTrainInput = Static<typeof SaeTrainInput>;
 export type SaeTrainSettings = Required<Omit<SaeTrainInput, "name" | "checkpoint_every_steps">> & {
   name?: string;
   checkpoint_every_steps?: number;
+  /** Of the release that the job belongs to; a training by itself makes its own. */
+  release_id?: string;
 };
 
 export interface ModelShape {

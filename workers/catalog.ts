@@ -8,6 +8,7 @@ export function createCatalog(calls: Calls, workspaceId: string): Catalog {
     sae: (id) => calls.call("catalog.sae", { workspaceId, id }),
     dataset: (id) => calls.call("catalog.dataset", { workspaceId, id }),
     artifact: (id) => calls.call("catalog.artifact", { workspaceId, id }),
+    children: (jobId) => calls.call("catalog.children", { workspaceId, id: jobId }),
     taken: (kind, names) => calls.call("catalog.taken", { workspaceId, kind, names }),
   };
 }

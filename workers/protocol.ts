@@ -6,7 +6,7 @@
 import type { ProblemDetails } from "../domain/problem.ts";
 import type { StoredBlob } from "../platform/artifacts/store.ts";
 import type { Config } from "../platform/config.ts";
-import type { ArtifactRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "./records.ts";
+import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "./records.ts";
 
 /** Why running work is asked to stop before its end. */
 export type StopReason = "cancel" | "preempt";
@@ -173,6 +173,7 @@ export interface SupervisorCalls {
   "catalog.sae": { params: Named; value: SaeRow };
   "catalog.dataset": { params: Named; value: DatasetRow };
   "catalog.artifact": { params: Named; value: ArtifactRow };
+  "catalog.children": { params: Named; value: ChildRow[] };
   "catalog.taken": { params: { workspaceId: string; kind: NamedKind; names: readonly string[] }; value: string[] };
   "job.checkpoint": { params: { jobId: string; checkpoint: CheckpointPointer }; value: null };
 }

@@ -57,3 +57,12 @@ export interface ArtifactRow {
   readonly sizeBytes: number;
   readonly contentType: string;
 }
+
+/** A job that another one waited for. */
+export interface ChildRow {
+  readonly id: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly input: unknown;
+  readonly result: unknown;
+}

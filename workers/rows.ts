@@ -2,7 +2,7 @@
 import { Problem, type ProblemCode } from "../domain/problem.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { CallHandlers } from "./device-link.ts";
-import type { ArtifactRow, BlobFile, DatasetRow, FilesAt, ModelRow, NamedKind, SaeRow } from "./records.ts";
+import type { ArtifactRow, BlobFile, ChildRow, DatasetRow, FilesAt, ModelRow, NamedKind, SaeRow } from "./records.ts";
 
 type Database = Platform["db"];
 
@@ -91,6 +91,14 @@ async function readArtifact(db: Database, workspaceId: string, id: string): Prom
   return { id, digest: row.digest ?? "", sizeBytes: Number(row.size_bytes), contentType: row.content_type };
 }
 
+async function readChildren(db: Database, workspaceId: string, parentId: string): Promise<ChildRow[]> {
+  const rows = await db.job.findMany({
+    where: { parent_id: parentId, workspace_id: workspaceId },
+    orderBy: [{ created_at: "asc" }, { id: "asc" }],
+  });
+  return rows.map(({ id, kind, state, input, result }) => ({ id, kind, state, input, result }));
+}
+
 /** Of these names, those that models or saes of the workspace already have. */
 async function readTaken(
   db: Database,
@@ -113,6 +121,7 @@ export function readOnlyCalls(db: Database): Omit<CallHandlers, "job.checkpoint"
     "catalog.sae": ({ workspaceId, id }) => readSae(db, workspaceId, id),
     "catalog.dataset": ({ workspaceId, id }) => readDataset(db, workspaceId, id),
     "catalog.artifact": ({ workspaceId, id }) => readArtifact(db, workspaceId, id),
+    "catalog.children": ({ workspaceId, id }) => readChildren(db, workspaceId, id),
     "catalog.taken": ({ workspaceId, kind, names }) => readTaken(db, workspaceId, kind, names),
   };
 }

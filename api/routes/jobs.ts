@@ -3,13 +3,16 @@ import { idPattern } from "../../domain/id.ts";
 import { CreateJob, CreateJobOfKind, Job, jobKindNames, jobStates } from "../../domain/job.ts";
 import { Page, PageQuery, toPage } from "../../domain/page.ts";
 import { fieldProblem } from "../../domain/problem.ts";
+import { SaeReleaseInput } from "../../domain/release.ts";
 import { closed, oneOf, parse } from "../../domain/schema.ts";
 import { SaeTrainInput, TrainEstimate } from "../../domain/training.ts";
 import { isUnchanged, sendEmpty } from "../conditional.ts";
 import type { App } from "../context.ts";
 import { found, referred } from "../lookup.ts";
 import { pageOf, positionOf } from "../paging.ts";
+import { estimateRelease } from "../submit/sae-release.ts";
 import { estimateTraining } from "../submit/sae-train.ts";
+import type { Submission } from "../submit/submission.ts";
 import { submitJob } from "../submit/table.ts";
 import { jobETag, wireJob, wireJobs } from "../wire/job.ts";
 import { answerWithJob } from "./job-answer.ts";
@@ -25,7 +28,7 @@ const ListQuery = closed({
 
 const EstimateRequest = closed(
   {
-    kind: Type.String({ description: "sae.train is the kind that has a cost model" }),
+    kind: Type.String({ description: "sae.train and sae.release are the kinds that have a cost model" }),
     input: Type.Record(Type.String(), Type.Unknown()),
   },
   { title: "EstimateJob" },
@@ -36,6 +39,13 @@ const Estimate = Type.Object(
 );
 
 const wait = "`Prefer: wait=n` (at most 60 s) waits for the end and then answers 200.";
+
+async function estimateOf(submission: Submission, kind: string, input: unknown): Promise<TrainEstimate> {
+  if (kind === "sae.train") return estimateTraining(submission, parse(SaeTrainInput, input, "/input"));
+  if (kind === "sae.release") return estimateRelease(submission, parse(SaeReleaseInput, input, "/input"));
+  const detail = `only sae.train and sae.release have a cost model, "${kind}" has none`;
+  throw fieldProblem("JOB_KIND_UNKNOWN", "/kind", detail);
+}
 
 export async function jobRoutes(app: App): Promise<void> {
   const { platform } = app;
@@ -58,7 +68,9 @@ export async function jobRoutes(app: App): Promise<void> {
       const submission = { platform, caller: request.caller, at: "/input" };
       if (parent_id !== undefined) {
         const parent = await platform.jobs.find(request.caller.workspaceId, parent_id);
-        referred(parent, "job", parent_id, "/parent_id");
+        const named = referred(parent, "job", parent_id, "/parent_id");
+        if (named.fan_out)
+          throw fieldProblem("SETTINGS_CONTRADICTORY", "/parent_id", `${parent_id} waits for its own jobs only`);
       }
       const row = await submitJob(submission, { kind, input, parentId: parent_id, metadata });
       return answerWithJob(request, reply, row);
@@ -109,10 +121,8 @@ export async function jobRoutes(app: App): Promise<void> {
     },
     async (request) => {
       const { kind, input } = request.body;
-      if (kind !== "sae.train")
-        throw fieldProblem("JOB_KIND_UNKNOWN", "/kind", `only sae.train has a cost model, "${kind}" has none`);
       const submission = { platform, caller: request.caller, at: "/input" };
-      const estimate = await estimateTraining(submission, parse(SaeTrainInput, input, "/input"));
+      const estimate = await estimateOf(submission, kind, input);
       return { object: "estimate" as const, kind, estimate };
     },
   );

@@ -21,7 +21,7 @@ interface ResolvedTraining {
   readonly shape: ModelShape;
 }
 
-async function resolve(submission: Submission, input: JobInput<"sae.train">): Promise<ResolvedTraining> {
+export async function resolveTraining(submission: Submission, input: JobInput<"sae.train">): Promise<ResolvedTraining> {
   const { platform, caller, at } = submission;
   const model = await referredModel(submission, input.model_id);
   const dataset = referred(
@@ -36,19 +36,19 @@ async function resolve(submission: Submission, input: JobInput<"sae.train">): Pr
 }
 
 export async function resolveSaeTrainJob(submission: Submission, input: JobInput<"sae.train">) {
-  const { settings, shape } = await resolve(submission, input);
+  const { settings, shape } = await resolveTraining(submission, input);
   if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings.layers);
-  const machine = await bestMachine(submission);
+  const machine = await machineFor(submission);
   checkMemory(estimateSaeTrain(settings, shape, machine), machine, `${submission.at}/width`);
   return settings;
 }
 
 export async function estimateTraining(submission: Submission, input: JobInput<"sae.train">): Promise<TrainEstimate> {
-  const { settings, shape } = await resolve(submission, input);
-  return estimateSaeTrain(settings, shape, await bestMachine(submission));
+  const { settings, shape } = await resolveTraining(submission, input);
+  return estimateSaeTrain(settings, shape, await machineFor(submission));
 }
 
-async function checkSaeNames(submission: Submission, name: string, layers: readonly number[]): Promise<void> {
+export async function checkSaeNames(submission: Submission, name: string, layers: readonly number[]): Promise<void> {
   const { platform, caller, at } = submission;
   const names = layers.map((layer) => `${name}-layer${layer}`);
   const long = names.find((one) => !new RegExp(namePattern).test(one));
@@ -94,7 +94,7 @@ interface Capability {
 }
 
 /** The largest batch worker that is there; nothing is refused for want of memory while none is. */
-async function bestMachine(submission: Submission): Promise<Machine> {
+export async function machineFor(submission: Submission): Promise<Machine> {
   const rows = await submission.platform.workers.live();
   const capabilities = rows.filter((row) => row.class === "batch").map((row) => row.capability as Capability);
   const memory = capabilities.flatMap((one) => (one.memory_bytes === undefined ? [] : [one.memory_bytes]));

@@ -6,6 +6,7 @@ import type { Json } from "../../platform/database.ts";
 import type { JobRow } from "../../platform/jobs.ts";
 import { resolveBenchmarkAnalyze } from "./benchmark-analyze.ts";
 import { resolveModelImport, resolveSaeImport } from "./imports.ts";
+import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
 import { resolveSaeTrainJob } from "./sae-train.ts";
 import type { Submission } from "./submission.ts";
 
@@ -16,7 +17,18 @@ const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "model.import": resolveModelImport,
   "sae.import": resolveSaeImport,
   "sae.train": resolveSaeTrainJob,
+  "sae.release": resolveSaeRelease,
   "benchmark.analyze": resolveBenchmarkAnalyze,
+};
+
+export interface ChildJob {
+  readonly kind: JobKind;
+  readonly input: object;
+}
+
+/** Kinds that are done by other jobs: which, once the input is resolved. The job itself runs when they have ended. */
+const fanOuts: Partial<Record<JobKind, (jobId: string, input: never) => ChildJob[]>> = {
+  "sae.release": releaseJobs,
 };
 
 export interface NewSubmission {
@@ -30,16 +42,16 @@ export async function submitJob(submission: Submission, given: NewSubmission): P
   const { platform, caller } = submission;
   const kind = jobKind(given.kind);
   const input = await resolve(submission, kind, given.input);
+  const common = { workspaceId: caller.workspaceId, apiKeyId: caller.keyId ?? undefined, metadata: given.metadata };
+  const job = { ...common, id: newId("job"), parentId: given.parentId, kind, input: input as Json };
+  const children = fanOuts[kind]?.(job.id, input as never).map((child) => ({
+    ...common,
+    id: newId("job"),
+    kind: child.kind,
+    input: child.input as Json,
+  }));
   return platform.db.$transaction((tx) =>
-    platform.jobs.create(tx, {
-      id: newId("job"),
-      workspaceId: caller.workspaceId,
-      apiKeyId: caller.keyId ?? undefined,
-      parentId: given.parentId,
-      kind,
-      input: input as Json,
-      metadata: given.metadata,
-    }),
+    children === undefined ? platform.jobs.create(tx, job) : platform.jobs.createFanOut(tx, job, children),
   );
 }
 

@@ -158,6 +158,7 @@ async function run(input: Partial<BenchmarkAnalyzeInput>, change: Partial<JobCon
         sae: (id) => found(saes.get(id), "SAE_NOT_FOUND"),
         dataset: (id) => found(datasets.get(id), "DATASET_NOT_FOUND"),
         artifact: () => Promise.reject(new Problem("ARTIFACT_NOT_FOUND")),
+        children: async () => [],
         taken: async () => [],
       },
       settings: {

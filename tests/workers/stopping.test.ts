@@ -43,6 +43,7 @@ function stoppedAt(last: number) {
         })(),
     },
     catalog: {
+      children: async () => [],
       taken: async () => [],
       model: async () => ({ id: "model_a", name: "tiny", layers: 3, dModel: 4 }) as ModelRow,
       dataset: async (id: string) => ({ id, name: id, samples: 250, digest: "d" }) as DatasetRow,

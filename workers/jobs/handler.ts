@@ -5,7 +5,7 @@
 import type { Readable } from "node:stream";
 import type { StoredBlob } from "../../platform/artifacts/store.ts";
 import type { CheckpointPointer, JobOutput, Progress, StopReason } from "../protocol.ts";
-import type { ArtifactRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "../records.ts";
+import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "../records.ts";
 import type { Residency } from "../residency.ts";
 
 export interface JobContext {
@@ -65,6 +65,8 @@ export interface Catalog {
   sae(id: string): Promise<SaeRow>;
   dataset(id: string): Promise<DatasetRow>;
   artifact(id: string): Promise<ArtifactRow>;
+  /** The jobs that a fan-out waited for, in the order in which they were made. */
+  children(jobId: string): Promise<readonly ChildRow[]>;
   /** Of these names, those already in use. A name may still be taken before the job ends: the commit decides. */
   taken(kind: NamedKind, names: readonly string[]): Promise<readonly string[]>;
 }

@@ -33,7 +33,7 @@ interface FinishedRun extends TrainingRun {
 export async function finishedOutput(run: FinishedRun): Promise<JobOutput> {
   const { settings, context, row } = run;
   const sequences = await heldOutSequences(run);
-  const releaseId = newId("release");
+  const releaseId = settings.release_id ?? newId("release");
   const reportId = newId("artifact");
   const artifacts: ProducedArtifact[] = [];
   const saes: ProducedSae[] = [];

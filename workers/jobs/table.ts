@@ -4,6 +4,7 @@ import { benchmarkAnalyze } from "./benchmark-analyze.ts";
 import type { JobHandler } from "./handler.ts";
 import { modelImport } from "./model-import.ts";
 import { saeImport } from "./sae-import.ts";
+import { saeRelease } from "./sae-release.ts";
 import { saeTrain } from "./sae-train.ts";
 
 /** By kind. Inputs were checked against the kind's schema before the job was made, hence `never`. */
@@ -11,5 +12,6 @@ export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "model.import": modelImport,
   "sae.import": saeImport,
   "sae.train": saeTrain,
+  "sae.release": saeRelease,
   "benchmark.analyze": benchmarkAnalyze,
 };
