@@ -1,11 +1,48 @@
 // Keys and values of the tokens so far, for the slots of one batch, laid out as the graph reads them.
+//
+// Slots are the outermost dimension: the graph is fed a view of the first of them, so one slot more costs a copy of its own numbers,
+// not of its neighbours'. Columns are an inner dimension, so more columns move every row; that happens in place while the arrays
+// have room. What lies beyond a sequence's length is finite and masked, which is all the graph asks of it.
 
 import type { DecoderConfig } from "./config.ts";
 import { type CacheView, columnGroup, type ForwardResult } from "./forward.ts";
 
+/**
+ * One array of a layer. Each slot has `rows` runs of columns, each column `width` numbers; a fixed one has `width` numbers a slot,
+ * whatever the number of tokens, and each forward replaces them.
+ */
+interface Part {
+  readonly rows: number;
+  readonly width: number;
+  readonly fixed: boolean;
+}
+
+const partNames = ["keys", "values"] as const;
+type PartName = (typeof partNames)[number];
+type Parts = Readonly<Partial<Record<PartName, Part>>>;
+type Layer = Partial<Record<PartName, Float32Array>>;
+
+/** Keys are [slot, kvHeads, headDim, column], values [slot, kvHeads, column, headDim]. */
+function partsOf({ kvHeads, headDim }: DecoderConfig, _layer: number): Parts {
+  return {
+    keys: { rows: kvHeads * headDim, width: 1, fixed: false },
+    values: { rows: kvHeads, width: headDim, fixed: false },
+  };
+}
+
 /** Bytes that one cached token takes over all layers. */
-export function cacheBytesPerToken({ layers, kvHeads, headDim }: DecoderConfig): number {
-  return 2 * layers * kvHeads * headDim * 4;
+export function cacheBytesPerToken(config: DecoderConfig): number {
+  return bytesOfParts(config, false);
+}
+
+/** Bytes that a sequence takes over all layers however long it is. */
+export function cacheBytesPerSequence(config: DecoderConfig): number {
+  return bytesOfParts(config, true);
+}
+
+function bytesOfParts(config: DecoderConfig, fixed: boolean): number {
+  const parts = Array.from({ length: config.layers }, (_, layer) => Object.values(partsOf(config, layer))).flat();
+  return parts.reduce((sum, part) => sum + (part.fixed === fixed ? 4 * part.rows * part.width : 0), 0);
 }
 
 /** Columns that hold so many tokens: whole groups, because the graph sums scores in groups. */
@@ -13,114 +50,202 @@ export function columnsFor(tokens: number): number {
   return Math.ceil(tokens / columnGroup) * columnGroup;
 }
 
+export interface CacheOptions {
+  /** The blocks that are run, inclusive, when not all are; the others have no memory of their own. */
+  readonly firstLayer?: number;
+  readonly lastLayer?: number;
+  /** Bytes that its arrays may take when they must be made anew: beyond the need, up to twice of it. Default: no more than the need. */
+  readonly grantedBytes?: () => number;
+}
+
 export class KeyValueCache {
   readonly config: DecoderConfig;
-  readonly slots: number;
-  /** Tokens in each slot. */
-  readonly lengths: Int32Array;
-  readonly #firstLayer: number;
-  readonly #lastLayer: number;
+  readonly #layers: Layer[];
+  /** The arrays of the layers that are run. */
+  readonly #arrays: readonly { readonly layer: number; readonly name: PartName; readonly part: Part }[];
+  readonly #grantedBytes: () => number;
+  #lengths: number[];
   #columns: number;
-  #keys: Float32Array[];
-  #values: Float32Array[];
 
-  /** `run`: the blocks that are run, inclusive, when not all are; the others share one buffer of filler. */
-  constructor(
-    config: DecoderConfig,
-    slots: number,
-    tokens: number,
-    run: { readonly firstLayer?: number; readonly lastLayer?: number } = {},
-  ) {
-    this.#firstLayer = run.firstLayer ?? 0;
-    this.#lastLayer = run.lastLayer ?? config.layers - 1;
+  constructor(config: DecoderConfig, slots: number, tokens: number, options: CacheOptions = {}) {
+    const { firstLayer = 0, lastLayer = config.layers - 1 } = options;
     this.config = config;
-    this.slots = slots;
-    this.lengths = new Int32Array(slots);
-    this.#columns = columnsFor(tokens);
-    this.#keys = this.#buffers();
-    this.#values = this.#buffers();
+    this.#arrays = Array.from({ length: lastLayer - firstLayer + 1 }, (_, i) => firstLayer + i).flatMap((layer) =>
+      (Object.entries(partsOf(config, layer)) as [PartName, Part][]).map(([name, part]) => ({ layer, name, part })),
+    );
+    this.#layers = Array.from({ length: config.layers }, () => ({}));
+    this.#grantedBytes = options.grantedBytes ?? (() => 0);
+    this.#lengths = [];
+    this.#columns = 0;
+    this.#reshape(slots, columnsFor(tokens));
+    this.#lengths = new Array<number>(slots).fill(0);
+  }
+
+  get slots(): number {
+    return this.#lengths.length;
+  }
+
+  get columns(): number {
+    return this.#columns;
+  }
+
+  /** Tokens in each slot. */
+  get lengths(): Int32Array {
+    return Int32Array.from(this.#lengths);
+  }
+
+  /** What its arrays take in memory, room for growing included. */
+  get sizeBytes(): number {
+    return this.#arrays.reduce((sum, { layer, name }) => sum + (this.#layers[layer]![name]?.byteLength ?? 0), 0);
   }
 
   get view(): CacheView {
-    return { columns: this.#columns, keys: this.#keys, values: this.#values };
+    const used = (name: PartName) => {
+      let filler = nothing;
+      return this.#layers.map(({ [name]: own }, layer) => {
+        const part = partsOf(this.config, layer)[name];
+        if (!part) return nothing;
+        const size = sizeOf(part, this.slots, this.#columns);
+        if (own) return own.subarray(0, size);
+        if (filler.length !== size) filler = new Float32Array(size);
+        return filler;
+      });
+    };
+    return { columns: this.#columns, keys: used("keys"), values: used("values") };
   }
 
-  #buffers(): Float32Array[] {
-    const { layers, kvHeads, headDim } = this.config;
-    const size = this.slots * kvHeads * headDim * this.#columns;
-    const all = this.#lastLayer - this.#firstLayer + 1 === layers;
-    const filler = new Float32Array(all ? 0 : size);
-    return Array.from({ length: layers }, (_, layer) => (this.#isRun(layer) ? new Float32Array(size) : filler));
+  /** Makes room for so many tokens in every slot; without `columns` with one group to spare, so that growing is rare. */
+  reserve(tokens: number, columns = columnsFor(tokens) + columnGroup): void {
+    if (tokens > this.#columns) this.#reshape(this.slots, Math.max(columns, columnsFor(tokens)));
   }
 
-  #isRun(layer: number): boolean {
-    return layer >= this.#firstLayer && layer <= this.#lastLayer;
+  /**
+   * Adds a slot with what another cache of one slot holds, and leaves that one empty: layer by layer, so that no more than a layer of
+   * it exists twice.
+   */
+  absorb(from: KeyValueCache): void {
+    const [slot, length] = [this.slots, from.#lengths[0]!];
+    const columns = Math.max(this.#columns, columnsFor(length));
+    for (const { layer, name, part } of this.#arrays) {
+      this.#reshapeArray(layer, name, part, slot + 1, columns);
+      const source = { array: from.#layers[layer]![name]!, slot: 0, columns: from.#columns, start: 0 };
+      copyColumns(part, source, { array: this.#layers[layer]![name]!, slot, columns, start: 0 }, length);
+      from.#layers[layer]![name] = nothing;
+    }
+    this.#columns = columns;
+    this.#lengths.push(length);
+    from.#lengths = [];
   }
 
-  /** Makes room for so many tokens in every slot, with one group to spare so that growing is rare. */
-  reserve(tokens: number): void {
-    if (tokens <= this.#columns) return;
-    const before = this.view;
-    this.#columns = columnsFor(tokens) + columnGroup;
-    this.#keys = this.#buffers();
-    this.#values = this.#buffers();
-    for (let slot = 0; slot < this.slots; slot++) this.#copy(before, slot, slot, this.lengths[slot]!);
+  /** Takes a slot out; the last one moves to its place. Columns that nobody needs any more go, when they are many or beyond `mostColumns`. */
+  remove(slot: number, mostColumns: number): void {
+    const last = this.slots - 1;
+    for (const { layer, name, part } of this.#arrays) {
+      const size = sizeOf(part, 1, this.#columns);
+      this.#layers[layer]![name]!.copyWithin(slot * size, last * size, (last + 1) * size);
+    }
+    this.#lengths[slot] = this.#lengths[last]!;
+    this.#lengths.pop();
+    const needed = Math.min(columnsFor(Math.max(0, ...this.#lengths)) + columnGroup, mostColumns);
+    if (needed <= 0.75 * this.#columns || this.#columns > mostColumns) this.#reshape(this.slots, needed);
   }
 
-  /** Takes over what another cache holds in one of its slots. */
-  adopt(slot: number, from: KeyValueCache, fromSlot: number): void {
-    const length = from.lengths[fromSlot]!;
-    this.reserve(length);
-    this.clear(slot);
-    this.#copy(from.view, fromSlot, slot, length);
-    this.lengths[slot] = length;
-  }
-
-  /** Empties a slot. Its numbers stay: they are finite and masked, which is all the graph asks of them. */
-  clear(slot: number): void {
-    this.lengths[slot] = 0;
+  /** Gives back the memory beyond what its slots and columns take. */
+  compact(): void {
+    for (const { layer, name, part } of this.#arrays) {
+      const own = this.#layers[layer]![name]!;
+      const size = sizeOf(part, this.slots, this.#columns);
+      if (own.length > size) this.#layers[layer]![name] = own.slice(0, size);
+    }
   }
 
   /** Appends the first `tokens` of the new keys and values of sequence s of a forward over T tokens. */
-  append(slot: number, result: ForwardResult, sequence: number, T: number, tokens: number): void {
-    const length = this.lengths[slot]!;
+  append(slot: number, result: CachedTokens, sequence: number, T: number, tokens: number): void {
+    const length = this.#lengths[slot]!;
     this.reserve(length + tokens);
-    const { kvHeads, headDim, layers } = this.config;
-    const columns = this.#columns;
-    for (let layer = 0; layer < layers; layer++) {
-      if (!this.#isRun(layer)) continue;
-      const [keys, values] = [this.#keys[layer]!, this.#values[layer]!];
-      const [newKeys, newValues] = [result.newKeys[layer]!, result.newValues[layer]!];
-      for (let head = 0; head < kvHeads; head++) {
-        const to = slot * kvHeads + head;
-        const from = sequence * kvHeads + head;
-        values.set(
-          newValues.subarray(from * T * headDim, (from * T + tokens) * headDim),
-          (to * columns + length) * headDim,
-        );
-        for (let d = 0; d < headDim; d++) {
-          const source = (from * headDim + d) * T;
-          const target = (to * headDim + d) * columns + length;
-          for (let t = 0; t < tokens; t++) keys[target + t] = newKeys[source + t]!;
-        }
-      }
+    const fresh = { keys: result.newKeys, values: result.newValues };
+    for (const { layer, name, part } of this.#arrays) {
+      const source = { array: fresh[name][layer]!, slot: sequence, columns: T, start: 0 };
+      const target = { array: this.#layers[layer]![name]!, slot, columns: this.#columns, start: length };
+      copyColumns(part, source, target, tokens);
     }
-    this.lengths[slot] = length + tokens;
+    this.#lengths[slot] = length + tokens;
   }
 
-  #copy(from: CacheView, fromSlot: number, toSlot: number, length: number): void {
-    const { kvHeads, headDim, layers } = this.config;
-    for (let layer = 0; layer < layers; layer++) {
-      if (!this.#isRun(layer)) continue;
-      for (let head = 0; head < kvHeads; head++) {
-        const [a, b] = [fromSlot * kvHeads + head, toSlot * kvHeads + head];
-        const values = from.values[layer]!.subarray(a * from.columns * headDim, (a * from.columns + length) * headDim);
-        this.#values[layer]!.set(values, b * this.#columns * headDim);
-        for (let d = 0; d < headDim; d++) {
-          const start = (a * headDim + d) * from.columns;
-          this.#keys[layer]!.set(from.keys[layer]!.subarray(start, start + length), (b * headDim + d) * this.#columns);
-        }
-      }
+  #reshape(slots: number, columns: number): void {
+    for (const { layer, name, part } of this.#arrays) this.#reshapeArray(layer, name, part, slots, columns);
+    this.#columns = columns;
+  }
+
+  /** Moves what an array holds to rows of so many columns, in place where it is large enough. */
+  #reshapeArray(layer: number, name: PartName, part: Part, slots: number, columns: number): void {
+    const own = this.#layers[layer]![name] ?? nothing;
+    const size = sizeOf(part, slots, columns);
+    if (own.length >= size) {
+      moveRows(own, own, part, this.#lengths, this.#columns, columns);
+      return;
     }
+    const bytes = slots * (columns * cacheBytesPerToken(this.config) + cacheBytesPerSequence(this.config));
+    const granted = Math.min(2, Math.max(1, this.#grantedBytes() / bytes));
+    const larger = new Float32Array(Math.floor(size * granted));
+    moveRows(own, larger, part, this.#lengths, this.#columns, columns);
+    this.#layers[layer]![name] = larger;
+  }
+}
+
+/** What a forward adds to a cache. */
+export type CachedTokens = Pick<ForwardResult, "newKeys" | "newValues">;
+
+const nothing = new Float32Array();
+
+function sizeOf({ rows, width, fixed }: Part, slots: number, columns: number): number {
+  return slots * rows * width * (fixed ? 1 : columns);
+}
+
+interface Place {
+  readonly array: Float32Array;
+  readonly slot: number;
+  readonly columns: number;
+  /** The first column. */
+  readonly start: number;
+}
+
+function copyColumns({ rows, width, fixed }: Part, from: Place, to: Place, count: number): void {
+  if (fixed) {
+    to.array.set(from.array.subarray(from.slot * width, (from.slot + 1) * width), to.slot * width);
+    return;
+  }
+  const numbers = count * width;
+  for (let row = 0; row < rows; row++) {
+    const source = ((from.slot * rows + row) * from.columns + from.start) * width;
+    const target = ((to.slot * rows + row) * to.columns + to.start) * width;
+    // One number a row is what a decoded token has of keys: a call for it costs more than it moves.
+    if (numbers === 1) to.array[target] = from.array[source]!;
+    else to.array.set(from.array.subarray(source, source + numbers), target);
+  }
+}
+
+/** Moves the rows of every slot from one number of columns to another, in the order that lets both be the same array. */
+function moveRows(
+  from: Float32Array,
+  to: Float32Array,
+  { rows, width, fixed }: Part,
+  lengths: readonly number[],
+  fromColumns: number,
+  toColumns: number,
+): void {
+  if (fixed) {
+    if (from !== to) to.set(from.subarray(0, lengths.length * width));
+    return;
+  }
+  if (from === to && fromColumns === toColumns) return;
+  const all = lengths.length * rows;
+  const upwards = toColumns > fromColumns;
+  for (let i = 0; i < all; i++) {
+    const row = upwards ? all - 1 - i : i;
+    const source = row * fromColumns * width;
+    const end = source + lengths[Math.floor(row / rows)]! * width;
+    if (from === to) to.copyWithin(row * toColumns * width, source, end);
+    else to.set(from.subarray(source, end), row * toColumns * width);
   }
 }

@@ -1,7 +1,7 @@
 // What is asked of a generator and what comes back.
 
 import { createRandom, type Random } from "../runtime/random.ts";
-import { cacheBytesPerToken, columnsFor } from "./cache.ts";
+import { cacheBytesPerSequence, cacheBytesPerToken, columnsFor } from "./cache.ts";
 import type { DecoderConfig } from "./config.ts";
 import { columnGroup } from "./forward.ts";
 import type { LanguageModel } from "./model.ts";
@@ -19,6 +19,11 @@ export interface GenerationRequest extends SamplingSettings {
   /** How many alternatives to report with each token's log probability; null for no log probabilities. */
   readonly logprobs: number | null;
   readonly edits: readonly SteeringEdit[];
+  /**
+   * Requests of one scope share what was computed for prompts that begin alike (with the same edits there); null: nothing is kept of
+   * this one or taken from others. Default: the generator's own scope.
+   */
+  readonly prefixScope?: string | null;
   /** Leaves the batch before the next step; the events then just end. */
   readonly signal?: AbortSignal;
 }
@@ -42,6 +47,8 @@ export interface GenerationEnd {
   readonly finishReason: "stop" | "length";
   /** Sampled tokens, the stop token included. */
   readonly completionTokens: number;
+  /** Tokens of the prompt that were not computed, because they had been before the request came. */
+  readonly cachedTokens: number;
   /** Every sampled id in order, also those whose text a stop withheld; all but the last were fed back. */
   readonly sampledIds: readonly number[];
   /** One per edit of the request. */
@@ -66,12 +73,18 @@ export interface CacheGrant {
   readonly sequences: number;
 }
 
+/** Bytes of cache that so many sequences take when each has so many columns. */
+export function cacheBytesFor(config: DecoderConfig, sequences: number, columns: number): number {
+  return sequences * (columns * cacheBytesPerToken(config) + cacheBytesPerSequence(config));
+}
+
 /**
  * Room for an answer of open length: the context's, but no more than an equal share of the cache, so that one such request does not
  * keep all others out; a prompt that is itself about as long as the share may still be answered with a few hundred tokens.
  */
 function openEnd(config: DecoderConfig, promptTokens: number, cache: CacheGrant): number {
-  const share = Math.floor(cache.bytes / cache.sequences / cacheBytesPerToken(config) / columnGroup) * columnGroup;
+  const shareBytes = cache.bytes / cache.sequences - cacheBytesPerSequence(config);
+  const share = Math.floor(shareBytes / cacheBytesPerToken(config) / columnGroup) * columnGroup;
   return Math.min(config.contextLength - promptTokens, Math.max(share - promptTokens, 256));
 }
 
@@ -84,6 +97,9 @@ export interface Sequence {
   readonly reservedColumns: number;
   readonly tally: SteeringTally;
   readonly output: EventQueue;
+  /** Its place in the order of arrival. */
+  readonly ticket: number;
+  cachedTokens: number;
   /** Sampled so far, the last not yet fed back. */
   readonly sampled: number[];
   readonly canceled: () => boolean;
@@ -96,7 +112,12 @@ export interface Sequence {
  *
  * @throws RangeError, ContextLengthError or CacheTooLargeError
  */
-export function createSequence(model: LanguageModel, request: GenerationRequest, cache: CacheGrant): Sequence {
+export function createSequence(
+  model: LanguageModel,
+  request: GenerationRequest,
+  cache: CacheGrant,
+  ticket: number,
+): Sequence {
   const { config, tokenizer } = model;
   const prompt = Int32Array.from(request.promptIds);
   if (prompt.length === 0) throw new RangeError("the prompt is empty");
@@ -112,7 +133,7 @@ export function createSequence(model: LanguageModel, request: GenerationRequest,
   }
   checkEdits(config, request.edits);
   const reservedColumns = columnsFor(prompt.length + maxTokens);
-  const neededBytes = reservedColumns * cacheBytesPerToken(config);
+  const neededBytes = cacheBytesFor(config, 1, reservedColumns);
   if (neededBytes > cache.bytes) {
     throw new CacheTooLargeError(`the request needs ${neededBytes} bytes of cache; ${cache.bytes} are granted`);
   }
@@ -122,32 +143,33 @@ export function createSequence(model: LanguageModel, request: GenerationRequest,
   const seen = new Set(prompt);
   const sampled: number[] = [];
   const tally = createSteeringTally(request.edits);
-  const sampler = { random, stream, seen, sampled, output, tally, maxTokens };
-  return {
+  const sequence: Sequence = {
     request,
     prompt,
     maxTokens,
     reservedColumns,
     tally,
     output,
+    ticket,
+    cachedTokens: 0,
     sampled,
     canceled: () => output.abandoned || (request.signal?.aborted ?? false),
-    take: (logits) => takeToken(model, request, sampler, logits),
+    take: (logits) => takeToken(model, sequence, sampler, logits),
   };
+  const sampler = { random, stream, seen };
+  return sequence;
 }
 
 interface Sampler {
   readonly random: Random;
   readonly stream: TokenStream<GeneratedToken>;
+  /** Ids of prompt and answer. */
   readonly seen: Set<number>;
-  readonly sampled: number[];
-  readonly output: EventQueue;
-  readonly tally: SteeringTally;
-  readonly maxTokens: number;
 }
 
-function takeToken(model: LanguageModel, request: GenerationRequest, sampler: Sampler, logits: Float32Array): boolean {
-  const { stream, seen, sampled, output } = sampler;
+function takeToken(model: LanguageModel, sequence: Sequence, sampler: Sampler, logits: Float32Array): boolean {
+  const { stream, seen } = sampler;
+  const { request, sampled, output } = sequence;
   // The penalty changes the logits in place; what is reported is what the model said.
   const reported = request.logprobs !== null && request.repetitionPenalty !== 1 ? logits.slice() : logits;
   const id = sampleToken(logits, request, seen, sampler.random);
@@ -159,7 +181,7 @@ function takeToken(model: LanguageModel, request: GenerationRequest, sampler: Sa
   const piece = stream.push(token);
   if (piece.stopped) return end(piece, "stop");
   show(piece);
-  return sampled.length === sampler.maxTokens ? end(stream.flush(), "length") : false;
+  return sampled.length === sequence.maxTokens ? end(stream.flush(), "length") : false;
 
   function show({ text, tokens }: StreamedPiece<GeneratedToken>): void {
     if (text !== "" || tokens.length > 0) output.push({ type: "delta", text, tokens });
@@ -167,8 +189,14 @@ function takeToken(model: LanguageModel, request: GenerationRequest, sampler: Sa
 
   function end(last: StreamedPiece<GeneratedToken>, finishReason: "stop" | "length"): true {
     show(last);
-    const [completionTokens, sampledIds] = [sampled.length, sampled.slice()];
-    output.push({ type: "end", finishReason, completionTokens, sampledIds, edits: sampler.tally.report() });
+    output.push({
+      type: "end",
+      finishReason,
+      completionTokens: sampled.length,
+      cachedTokens: sequence.cachedTokens,
+      sampledIds: sampled.slice(),
+      edits: sequence.tally.report(),
+    });
     output.close();
     return true;
   }

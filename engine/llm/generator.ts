@@ -4,18 +4,26 @@
 // token is always fed back alone per sequence; and columns of the cache come in groups of 64 (see forward.ts).
 
 import { setImmediate } from "node:timers/promises";
-import { cacheBytesPerToken, KeyValueCache } from "./cache.ts";
-import type { PackedEdits } from "./forward.ts";
-import { createSequence, type GenerationEvent, type GenerationRequest, type Sequence } from "./generation.ts";
+import { type CacheMemory, createCacheMemory } from "./cache-memory.ts";
+import {
+  cacheBytesFor,
+  createSequence,
+  type GenerationEvent,
+  type GenerationRequest,
+  type Sequence,
+} from "./generation.ts";
 import type { LanguageModel } from "./model.ts";
-import { type EditLayout, layOutEdits, selectsToken } from "./steering.ts";
+import { createPromptReader, type Reading } from "./prompt-reader.ts";
+import { createRunningBatch } from "./running-batch.ts";
 
 export type { GeneratedToken, GenerationEnd, GenerationEvent, GenerationRequest } from "./generation.ts";
 
 export interface GeneratorOptions {
   /** Sequences that are generated together. Default 8. */
   readonly maxBatch?: number;
-  /** Cache of all sequences together, in bytes; a request waits until its whole need is free. Default 2 GiB. */
+  /** Where keys and values may lie; several generators may share it. Default: one of `cacheBytes`. */
+  readonly memory?: CacheMemory;
+  /** Default 2 GiB. */
   readonly cacheBytes?: number;
   /** Prompt tokens between two steps of the others: part of what a text depends on. Default 256. */
   readonly chunkTokens?: number;
@@ -29,45 +37,44 @@ export interface Generator {
    * @throws RangeError, ContextLengthError or CacheTooLargeError
    */
   add(request: GenerationRequest): AsyncIterable<GenerationEvent>;
-  /** Sequences in the batch or being read, those waiting, and the cache bytes that the former hold. */
+  /** Sequences in the batch or being read, those waiting, and the cache bytes that the former have reserved. */
   readonly load: { readonly active: number; readonly waiting: number; readonly cacheBytes: number };
+  /** What their caches take in memory now. */
+  readonly heldBytes: number;
   /** Waits until everything asked for has ended. */
   idle(): Promise<void>;
-}
-
-/** A sequence whose prompt is being read into a cache of its own. */
-interface Reading {
-  readonly sequence: Sequence;
-  readonly cache: KeyValueCache;
-  readonly layout: EditLayout | null;
+  /** Forgets the prefixes of its model. Nothing may be running. */
+  close(): void;
 }
 
 export function createGenerator(model: LanguageModel, options: GeneratorOptions = {}): Generator {
   const { maxBatch = 8, cacheBytes = 2 ** 31, chunkTokens = 256 } = options;
+  const memory = options.memory ?? createCacheMemory(cacheBytes);
+  const account = memory.openAccount();
   const waiting: Sequence[] = [];
+  /** The first has its turn next. */
   const reading: Reading[] = [];
-  const batch = createBatch(model);
+  const reader = createPromptReader(model, memory.prefixes, account, chunkTokens);
+  const batch = createRunningBatch(model, () => reservedBytes() - readingBytes());
   let loop: Promise<void> | null = null;
 
-  const active = () => [...reading.map(({ sequence }) => sequence), ...batch.sequences()];
+  const active = () => [...reading.map(({ sequence }) => sequence), ...batch.sequences];
+  const readingBytes = () => reading.reduce((sum, { cache }) => sum + cache.sizeBytes, 0);
   // All slots of a batch are as long as its longest sequence.
-  const heldBy = (sequences: readonly Sequence[]) =>
-    sequences.length *
-    sequences.reduce((most, { reservedColumns }) => Math.max(most, reservedColumns), 0) *
-    cacheBytesPerToken(model.config);
+  const needOf = (sequences: readonly Sequence[]) => {
+    const longest = sequences.reduce((most, { reservedColumns }) => Math.max(most, reservedColumns), 0);
+    return cacheBytesFor(model.config, sequences.length, longest);
+  };
+  const reservedBytes = () => needOf(active());
 
   function admit(): void {
-    while (waiting.length > 0 && active().length < maxBatch) {
-      const [next] = waiting as [Sequence];
-      // In order of arrival: a large request is not overtaken for ever by small ones.
-      if (heldBy([...active(), next]) > cacheBytes) return;
+    // In order of arrival: a large request is not overtaken for ever by small ones.
+    for (let next = waiting[0]; next && active().length < maxBatch; next = waiting[0]) {
+      if (!account.raise(needOf([...active(), next]), next.ticket)) return;
       waiting.shift();
-      reading.push({
-        sequence: next,
-        cache: new KeyValueCache(model.config, 1, next.prompt.length),
-        layout: layOutEdits(model.config, [next.request.edits]),
-      });
+      reading.push(reader.begin(next));
     }
+    account.stopWaiting();
   }
 
   function dropCanceled(): void {
@@ -75,7 +82,13 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
     waiting.splice(0, waiting.length, ...kept);
     const stillReading = reading.filter(({ sequence }) => !leaveIfCanceled(sequence));
     reading.splice(0, reading.length, ...stillReading);
-    for (const sequence of batch.sequences()) if (leaveIfCanceled(sequence)) batch.remove(sequence);
+    for (const sequence of [...batch.sequences]) if (leaveIfCanceled(sequence)) batch.remove(sequence);
+  }
+
+  /** What has left gives back what it had reserved. */
+  function settle(): void {
+    if (batch.sizeBytes + readingBytes() > reservedBytes()) batch.compact();
+    account.lower(reservedBytes());
   }
 
   async function run(): Promise<void> {
@@ -83,11 +96,17 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
       // Lets new requests, cancellations and readers have their turn between steps.
       await setImmediate();
       dropCanceled();
+      settle();
       admit();
-      if (reading.length === 0 && batch.sequences().length === 0) return;
-      const first = reading[0];
-      if (first) await failing([first.sequence], () => readChunk(first));
-      if (batch.sequences().length > 0) await failing(batch.sequences(), () => batch.step());
+      if (active().length === 0) {
+        if (waiting.length === 0) return;
+        // What it needs is held by requests of another model.
+        await account.room();
+        continue;
+      }
+      const [first] = reading;
+      if (first) await failing([first.sequence], () => read(first));
+      if (batch.sequences.length > 0) await failing([...batch.sequences], () => batch.step());
     }
   }
 
@@ -105,33 +124,20 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
     }
   }
 
-  async function readChunk(item: Reading): Promise<void> {
-    const { sequence, cache, layout } = item;
-    const start = cache.lengths[0]!;
-    const tokens = Math.min(chunkTokens, sequence.prompt.length - start);
-    const last = start + tokens === sequence.prompt.length;
-    const { edits } = sequence.request;
-    const packed = layout?.pack(tokens, (_, e, t) => selectsToken(edits[e]!, start + t, () => false));
-    const result = await model.forward({
-      sequences: 1,
-      tokens,
-      ids: sequence.prompt.subarray(start, start + tokens),
-      pastLengths: [start],
-      ...(start > 0 ? { past: cache.view } : {}),
-      logitRows: last ? [tokens - 1] : [],
-      cache: true,
-      ...(packed ? { edits: packed } : {}),
-    });
-    if (packed && layout) sequence.tally.add(result, packed, layout, 0, tokens, "prompt");
-    cache.append(0, result, 0, tokens, tokens);
-    if (!last) return;
+  /** One turn of a prompt; those that read at the same time take turns, so that a short one is not held up by a long one. */
+  async function read(item: Reading): Promise<void> {
+    const logits = await reader.advance(item);
     reading.shift();
-    if (!sequence.take(result.logits)) batch.join(sequence, cache);
+    if (!logits) reading.push(item);
+    else if (!item.sequence.take(logits)) batch.join(item.sequence, item.cache);
   }
 
   return {
     add(request) {
-      const sequence = createSequence(model, request, { bytes: cacheBytes, sequences: maxBatch });
+      const grant = { bytes: memory.limitBytes, sequences: maxBatch };
+      const sequence = createSequence(model, request, grant, memory.ticket());
+      // One that waits for room is noticed to have left, and lets others before it, at once.
+      request.signal?.addEventListener("abort", () => account.wake(), { once: true });
       waiting.push(sequence);
       loop ??= run().finally(() => {
         loop = null;
@@ -139,11 +145,15 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
       return sequence.output.events;
     },
     get load() {
-      return { active: active().length, waiting: waiting.length, cacheBytes: heldBy(active()) };
+      return { active: active().length, waiting: waiting.length, cacheBytes: reservedBytes() };
+    },
+    get heldBytes() {
+      return batch.sizeBytes + readingBytes();
     },
     async idle() {
       while (loop) await loop;
     },
+    close: () => account.close(),
   };
 }
 
@@ -151,112 +161,4 @@ function leaveIfCanceled(sequence: Sequence): boolean {
   if (!sequence.canceled()) return false;
   sequence.output.close();
   return true;
-}
-
-interface Batch {
-  sequences(): Sequence[];
-  join(sequence: Sequence, cache: KeyValueCache): void;
-  remove(sequence: Sequence): void;
-  /** Feeds every sequence's last sampled token back and samples the next. */
-  step(): Promise<void>;
-}
-
-/**
- * The sequences that are past their prompt. They occupy slots of one cache; a slot whose sequence has left is run along, masked,
- * until another takes it or half of the slots are empty: rebuilding copies the whole cache.
- */
-function createBatch(model: LanguageModel): Batch {
-  let slots: (Sequence | null)[] = [];
-  let cache = new KeyValueCache(model.config, 0, 0);
-  let layout: EditLayout | null = null;
-
-  const changed = () => {
-    layout = layOutEdits(
-      model.config,
-      slots.map((sequence) => sequence?.request.edits ?? []),
-    );
-  };
-
-  /** Moves what lives to the first of `count` slots of a new cache. */
-  function rebuild(count: number): void {
-    const living = slots.flatMap((sequence, slot) => (sequence ? [{ sequence, slot }] : []));
-    const longest = living.reduce((most, { slot }) => Math.max(most, cache.lengths[slot]!), 0);
-    const next = new KeyValueCache(model.config, count, longest);
-    living.forEach(({ slot }, to) => {
-      next.adopt(to, cache, slot);
-    });
-    slots = Array.from({ length: count }, (_, to) => living[to]?.sequence ?? null);
-    cache = next;
-  }
-
-  const batch: Batch = {
-    sequences: () => slots.filter((sequence) => sequence !== null),
-    join(sequence, own) {
-      if (!slots.includes(null)) rebuild(slots.length + 1);
-      const slot = slots.indexOf(null);
-      slots[slot] = sequence;
-      cache.adopt(slot, own, 0);
-      changed();
-    },
-    remove(sequence) {
-      const slot = slots.indexOf(sequence);
-      if (slot < 0) return;
-      slots[slot] = null;
-      cache.clear(slot);
-      const living = batch.sequences().length;
-      if (living <= slots.length / 2) rebuild(living);
-      changed();
-    },
-    async step() {
-      const [running, S] = [slots, slots.length];
-      const ids = Int32Array.from(running, (sequence) => sequence?.sampled.at(-1) ?? 0);
-      const packed = layout?.pack(1, (s, e) => acts(running[s]!, e, ids[s]!));
-      const rows = running.flatMap((sequence, s) => (sequence ? [s] : []));
-      cache.reserve(Math.max(...cache.lengths) + 1);
-      const result = await model.forward({
-        sequences: S,
-        tokens: 1,
-        ids,
-        pastLengths: cache.lengths,
-        past: cache.view,
-        logitRows: rows,
-        cache: true,
-        ...(packed ? { edits: packed } : {}),
-      });
-      count(result, packed, running);
-      const { vocabulary } = model.config;
-      const ended: Sequence[] = [];
-      rows.forEach((s, row) => {
-        const sequence = running[s]!;
-        try {
-          const done = sequence.take(result.logits.subarray(row * vocabulary, (row + 1) * vocabulary));
-          cache.append(s, result, s, 1, 1);
-          if (done) ended.push(sequence);
-        } catch (error) {
-          // Only its own numbers are spoilt (an edit beyond float32), and they stay out of the cache for whoever gets the slot.
-          sequence.output.fail(error);
-          ended.push(sequence);
-        }
-      });
-      for (const sequence of ended) batch.remove(sequence);
-    },
-  };
-  return batch;
-
-  function acts(sequence: Sequence, edit: number, id: number): boolean {
-    const position = sequence.prompt.length + sequence.sampled.length - 1;
-    return selectsToken(sequence.request.edits[edit]!, position, () => model.tokenizer.isSpecial(id));
-  }
-
-  function count(
-    result: Awaited<ReturnType<LanguageModel["forward"]>>,
-    packed: PackedEdits | undefined,
-    running: readonly (Sequence | null)[],
-  ): void {
-    if (!packed || !layout) return;
-    running.forEach((sequence, s) => {
-      if (sequence && sequence.request.edits.length > 0)
-        sequence.tally.add(result, packed, layout!, s, 1, "generation");
-    });
-  }
 }

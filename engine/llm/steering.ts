@@ -143,51 +143,59 @@ function placeEdits(layers: number, sequences: readonly (readonly SteeringEdit[]
   return { offsets, places };
 }
 
-interface Tally {
-  promptTokens: number;
-  generatedTokens: number;
-  change: number;
-  gateOpen: number;
+/** What an edit did to some tokens. */
+export interface EditCounts {
+  /** Tokens on which it acted: selected, and the gate open. */
+  readonly tokens: number;
+  /** Sum of ‖change‖/‖h‖ over them. */
+  readonly change: number;
+}
+
+/** What each edit of sequence s did to the first `tokens` new tokens of a forward, by what the graph itself reports. */
+export function countEdits(
+  { strength, gates }: Pick<ForwardResult, "strength" | "gates">,
+  packed: PackedEdits,
+  layout: EditLayout,
+  sequence: number,
+  tokens: number,
+): EditCounts[] {
+  if (!strength || !gates) throw new Error("a forward with edits reports their strength");
+  const S = layout.places.length;
+  const stride = packed.mask.length / (packed.chunks * S * editLanes);
+  return layout.places[sequence]!.map(({ chunk, lane }) => {
+    let [acted, change] = [0, 0];
+    for (let t = 0; t < tokens; t++) {
+      const at = ((chunk * S + sequence) * stride + t) * editLanes + lane;
+      if (packed.mask[at] === 0 || gates[at] === 0) continue;
+      acted++;
+      change += strength[at]!;
+    }
+    return { tokens: acted, change };
+  });
 }
 
 export interface SteeringTally {
-  /** Counts the first `tokens` new tokens of sequence s of a forward, by what the graph itself reports it did. */
-  add(
-    result: ForwardResult,
-    packed: PackedEdits,
-    layout: EditLayout,
-    sequence: number,
-    tokens: number,
-    part: "prompt" | "generation",
-  ): void;
+  /** Adds what the edits of these indices (default: all, in order) did to tokens of the prompt or of the generation. */
+  add(counts: readonly EditCounts[], part: "prompt" | "generation", edits?: readonly number[]): void;
   report(): EditReport[];
 }
 
 export function createSteeringTally(edits: readonly SteeringEdit[]): SteeringTally {
-  const tallies: Tally[] = edits.map(() => ({ promptTokens: 0, generatedTokens: 0, change: 0, gateOpen: 0 }));
+  const tallies = edits.map(() => ({ prompt: 0, generation: 0, change: 0 }));
   return {
-    add({ strength, gates }, packed, layout, sequence, tokens, part) {
-      if (!strength || !gates) throw new Error("a forward with edits reports their strength");
-      const S = layout.places.length;
-      const stride = packed.mask.length / (packed.chunks * S * editLanes);
-      layout.places[sequence]!.forEach(({ chunk, lane }, e) => {
-        const tally = tallies[e]!;
-        for (let t = 0; t < tokens; t++) {
-          const at = ((chunk * S + sequence) * stride + t) * editLanes + lane;
-          if (packed.mask[at] === 0 || gates[at] === 0) continue;
-          tally.gateOpen++;
-          tally.change += strength[at]!;
-          if (part === "prompt") tally.promptTokens++;
-          else tally.generatedTokens++;
-        }
+    add(counts, part, which) {
+      counts.forEach(({ tokens, change }, i) => {
+        const tally = tallies[which ? which[i]! : i]!;
+        tally[part] += tokens;
+        tally.change += change;
       });
     },
     report: () =>
-      tallies.map(({ promptTokens, generatedTokens, change, gateOpen }, e) => ({
-        promptTokens,
-        generatedTokens,
-        meanRelativeChange: gateOpen === 0 ? 0 : change / gateOpen,
-        gateOpenTokens: edits[e]!.gate ? gateOpen : null,
+      tallies.map(({ prompt, generation, change }, e) => ({
+        promptTokens: prompt,
+        generatedTokens: generation,
+        meanRelativeChange: prompt + generation === 0 ? 0 : change / (prompt + generation),
+        gateOpenTokens: edits[e]!.gate ? prompt + generation : null,
       })),
   };
 }

@@ -1,7 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { harvest } from "../../../engine/llm/harvest.ts";
 import { type LanguageModel, openModel } from "../../../engine/llm/model.ts";
-import { createSteeringTally, layOutEdits, type SteeringEdit, selectsToken } from "../../../engine/llm/steering.ts";
+import {
+  countEdits,
+  createSteeringTally,
+  layOutEdits,
+  type SteeringEdit,
+  selectsToken,
+} from "../../../engine/llm/steering.ts";
 import { readTensorFloat32, type SafetensorsFile } from "../../../formats/safetensors.ts";
 import {
   collect,
@@ -96,7 +102,7 @@ describe.each(fixtureNames)("steering %s", (name) => {
     const edits = await editsOf(numbers, "several", reference.steering.several!, ids.length);
     const { result, packed, layout } = await steered(edits);
     const tally = createSteeringTally(edits);
-    tally.add(result, packed, layout, 0, ids.length, "prompt");
+    tally.add(countEdits(result, packed, layout, 0, ids.length), "prompt");
     const report = tally.report();
     reference.steering.several!.forEach((record, e) => {
       if (!record.gate) expect(report[e]!.promptTokens, `edit ${e}`).toBe(record.positions.length);
