@@ -269,7 +269,7 @@ export function parseSafetensors(
 }
 
 /** The length word and JSON header for tensors that follow in the given order; padded so that the data is 8-byte aligned. */
-function encodeHeader(
+export function encodeSafetensorsHeader(
   tensors: readonly Omit<NamedTensor, "data">[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
@@ -306,7 +306,7 @@ export function* safetensorsParts(
   tensors: readonly NamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Generator<Uint8Array> {
-  yield encodeHeader(tensors, metadata);
+  yield encodeSafetensorsHeader(tensors, metadata);
   for (const tensor of tensors) yield bytesOfTensor(tensor);
 }
 
@@ -334,7 +334,7 @@ export async function writeSafetensors(
   const partial = `${path}.${process.pid}.partial`;
   const stream = createWriteStream(partial);
   try {
-    stream.write(encodeHeader(tensors, metadata));
+    stream.write(encodeSafetensorsHeader(tensors, metadata));
     for (const tensor of tensors) if (!stream.write(bytesOfTensor(tensor))) await once(stream, "drain");
     stream.end();
     await once(stream, "finish");

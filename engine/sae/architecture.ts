@@ -38,12 +38,17 @@ export function checkSae(sae: SparseAutoencoder): SparseAutoencoder {
   expectTensor("b_enc", sae.b_enc_F, [width]);
   expectTensor("W_dec", sae.W_dec_FD, [width, dModel]);
   expectTensor("b_dec", sae.b_dec_D, [dModel]);
+  checkRule(rule, width);
+  return sae;
+}
+
+/** Throws RangeError when the rule is none for an sae of this width. */
+export function checkRule(rule: ActivationRule, width: number): void {
   if (rule.kind === "topk") {
     expectSize("k", rule.k);
     if (rule.k > width) throw new RangeError(`k must be at most the width ${width}, got ${rule.k}`);
   }
   if (rule.kind === "jumprelu") expectTensor("threshold", rule.threshold_F, [width]);
-  return sae;
 }
 
 function expectSize(name: string, size: number): void {
@@ -58,12 +63,12 @@ function expectTensor(name: string, values: Float32Array, shape: readonly number
   expectFinite(name, values, shape.at(-1) ?? 1);
 }
 
-/** Throws RangeError naming the first row of `values` that holds NaN or an infinity. */
-export function expectFinite(name: string, values: Float32Array, rowLength: number): void {
+/** Throws RangeError naming the first row of `values` that holds NaN or an infinity; rows count from `firstRow`. */
+export function expectFinite(name: string, values: Float32Array, rowLength: number, firstRow = 0): void {
   // x − x is 0 for every finite x and NaN for the others: one sum finds them without a branch per number.
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i]! - values[i]!;
   if (sum === 0) return;
   const at = values.findIndex((value) => !Number.isFinite(value));
-  throw new RangeError(`${name} must be finite, got ${values[at]} in row ${Math.floor(at / rowLength)}`);
+  throw new RangeError(`${name} must be finite, got ${values[at]} in row ${firstRow + Math.floor(at / rowLength)}`);
 }

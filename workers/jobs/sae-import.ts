@@ -8,7 +8,8 @@ import { newId } from "../../domain/id.ts";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
 import type { CreateSae } from "../../domain/sae.ts";
 import type { SparseAutoencoder } from "../../engine/sae/architecture.ts";
-import { readSaelens, type SaelensOrigin } from "../../engine/sae/layouts/saelens.ts";
+import type { SaeOrigin } from "../../engine/sae/layouts/sae-reader.ts";
+import { readSaelens } from "../../engine/sae/layouts/saelens.ts";
 import { SafetensorsError } from "../../formats/safetensors.ts";
 import { type FeatureStatistics, parseStatistics, statisticsFile } from "../feature-statistics.ts";
 import type { ModelRow } from "../records.ts";
@@ -66,7 +67,7 @@ export const saeImport: JobHandler<CreateSae> = async (input, context) => {
   };
 };
 
-async function read(folder: string): Promise<{ sae: SparseAutoencoder; origin: SaelensOrigin }> {
+async function read(folder: string): Promise<{ sae: SparseAutoencoder; origin: SaeOrigin }> {
   for (const name of Object.values(saelensFiles)) {
     const found = await stat(join(folder, name)).catch(() => null);
     if (!found) throw fieldProblem("FILE_NOT_FOUND", "/source", `${name} is missing`);
@@ -96,7 +97,7 @@ async function readStatistics(folder: string, width: number): Promise<FeatureSta
   }
 }
 
-function checkAgainstModel(sae: SparseAutoencoder, origin: SaelensOrigin, layer: number, model: ModelRow): void {
+function checkAgainstModel(sae: SparseAutoencoder, origin: SaeOrigin, layer: number, model: ModelRow): void {
   if (sae.dModel !== model.dModel) {
     const detail = `the sae reads ${sae.dModel} numbers (d_in), ${model.name} has d_model ${model.dModel}`;
     throw fieldProblem("DIMENSION_MISMATCH", "/model_id", detail);
