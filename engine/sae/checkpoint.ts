@@ -9,20 +9,27 @@ import {
 } from "../../formats/safetensors.ts";
 import type { RandomState } from "../runtime/random.ts";
 import type { TrainingConfig } from "./config.ts";
-import type { SaeTensors } from "./gradients.ts";
 import type { LearnerState } from "./learner.ts";
 import { histogramBins, type TokenFilterState } from "./token-filter.ts";
 import type { SaeTrainingState, TrainerState } from "./trainer.ts";
+import type { SaeTensors } from "./workspace.ts";
 
-const format = "qwen-scope-sae-training-1";
+const format = "qwen-scope-sae-training-2";
 
 /** What of one sae's state is not an array. */
 interface Header {
   readonly config: TrainingConfig;
   readonly filter: Omit<TokenFilterState, "histogram">;
   readonly random: RandomState;
-  readonly learner: { readonly step: number; readonly inputScale: number } | null;
+  readonly batchesSkipped: number;
+  readonly learner:
+    | (Pick<LearnerState, "step" | "inputScale" | "runningThreshold" | "recentFvu"> & {
+        readonly hasThresholds: boolean;
+      })
+    | null;
 }
+
+const thresholdTensors = ["value_F", "m_F", "v_F"] as const;
 
 /**
  * The state as bytes; resuming from them is bit-identical. Given as parts that follow each other, most of them views of
@@ -46,9 +53,16 @@ export function serializeCheckpoint(
         for (const [name, shape] of tensorShapes(config)) add(`${group}.${name}`, learner[group][name], shape);
       }
       add("silent_rows", learner.silentRows_F);
+      if (learner.thresholds) for (const name of thresholdTensors) add(`thresholds.${name}`, learner.thresholds[name]);
     }
-    const summary = learner && { step: learner.step, inputScale: learner.inputScale };
-    return { config, filter, random: sae.buffer.random, learner: summary };
+    const summary = learner && {
+      step: learner.step,
+      inputScale: learner.inputScale,
+      runningThreshold: learner.runningThreshold,
+      recentFvu: learner.recentFvu,
+      hasThresholds: learner.thresholds !== null,
+    };
+    return { config, filter, random: sae.buffer.random, batchesSkipped: sae.batchesSkipped, learner: summary };
   });
   return safetensorsParts(tensors, { ...about, format, saes: JSON.stringify(headers) });
 }
@@ -75,7 +89,7 @@ export function parseCheckpoint(bytes: Uint8Array): { state: TrainerState; about
 
   const headers = JSON.parse(saes) as Header[];
   const state = {
-    saes: headers.map(({ config, filter, random, learner }, index): SaeTrainingState => {
+    saes: headers.map(({ config, filter, random, batchesSkipped, learner }, index): SaeTrainingState => {
       const tensorsOf = (group: string) =>
         Object.fromEntries(
           tensorShapes(config).map(([name, shape]) => [
@@ -86,19 +100,24 @@ export function parseCheckpoint(bytes: Uint8Array): { state: TrainerState; about
             ),
           ]),
         ) as unknown as SaeTensors;
+      const threshold = (name: (typeof thresholdTensors)[number]) =>
+        float32(`${index}.thresholds.${name}`, config.width);
+      const learnerOf = ({ hasThresholds, ...summary }: NonNullable<Header["learner"]>): LearnerState => ({
+        ...summary,
+        weights: tensorsOf("weights"),
+        m: tensorsOf("m"),
+        v: tensorsOf("v"),
+        silentRows_F: float64(`${index}.silent_rows`, config.width),
+        thresholds: hasThresholds
+          ? { value_F: threshold("value_F"), m_F: threshold("m_F"), v_F: threshold("v_F") }
+          : null,
+      });
       return {
         config,
         filter: { ...filter, histogram: float64(`${index}.filter.histogram`, histogramBins) },
         buffer: { rows_BD: float32(`${index}.buffer`, null), random },
-        learner:
-          learner &&
-          ({
-            ...learner,
-            weights: tensorsOf("weights"),
-            m: tensorsOf("m"),
-            v: tensorsOf("v"),
-            silentRows_F: float64(`${index}.silent_rows`, config.width),
-          } satisfies LearnerState),
+        batchesSkipped,
+        learner: learner && learnerOf(learner),
       };
     }),
   };

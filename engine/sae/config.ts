@@ -1,13 +1,20 @@
-// Every knob of training: what the caller may say (`TrainingOptions`), what follows from it (`TrainingConfig`), and the
-// table that explains both (`knobs`).
+// Every knob of training: what the caller may say (`TrainingOptions`) and what follows from it (`TrainingConfig`). knobs.ts explains them.
 
 import type { Schedule } from "../optim/schedule.ts";
+import { defaultPrefixes } from "./architectures/matryoshka.ts";
+import { type ArchitectureName, architectureNames } from "./architectures/names.ts";
+import { knobs } from "./knobs.ts";
+
+export const decoderBiasStarts = ["geometric_median", "mean", "zero"] as const;
 
 export interface TrainingConfig {
+  readonly architecture: ArchitectureName;
   readonly layer: number;
   readonly dModel: number;
   readonly width: number;
   readonly k: number;
+  readonly kStart: number;
+  readonly kAnnealSteps: number;
   readonly rows: number;
   readonly seed: number;
   readonly batchRows: number;
@@ -27,78 +34,19 @@ export interface TrainingConfig {
   readonly skipFirstPosition: boolean;
   readonly scaleInput: boolean;
   readonly medianRows: number;
+  readonly decoderBiasStart: (typeof decoderBiasStarts)[number];
+  readonly tiedStart: boolean;
+  readonly spikeFactor: number;
+  readonly thresholdBeta: number;
+  readonly prefixes: readonly number[];
+  readonly startThreshold: number;
+  readonly bandwidth: number;
+  readonly sparsityCoefficient: number;
+  readonly sparsityWarmupSteps: number;
 }
 
 type Required = "layer" | "dModel" | "width" | "k" | "rows";
 export type TrainingOptions = Pick<TrainingConfig, Required> & Partial<Omit<TrainingConfig, Required>>;
-
-interface Knob {
-  readonly unit: string;
-  readonly default: string;
-  readonly meaning: string;
-  readonly source: string;
-}
-
-export const knobs: Readonly<Record<keyof TrainingConfig, Knob>> = {
-  layer: { unit: "index", default: "required", meaning: "tap `resid_post.{layer}`", source: "Qwen-Scope §2" },
-  dModel: { unit: "numbers", default: "required", meaning: "width of the residual stream, D", source: "the model" },
-  width: { unit: "features", default: "required", meaning: "F; Qwen-Scope uses 16 or 64 times D", source: "Table 1" },
-  k: { unit: "features per row", default: "required", meaning: "K active; Qwen-Scope: 50, 100", source: "Table 1" },
-  rows: {
-    unit: "rows",
-    default: "required",
-    meaning: "rows (tokens) to learn from; sets the schedule",
-    source: "Qwen-Scope: about 5·10⁸ by press reports",
-  },
-  seed: { unit: "number", default: "0", meaning: "decides initial weights and order of rows", source: "ours" },
-  batchRows: { unit: "rows", default: "4096", meaning: "rows per optimiser step", source: "SAELens" },
-  microBatchRows: {
-    unit: "rows",
-    default: "512, or the largest divisor of batchRows below",
-    meaning: "rows per run of the graph; bounds memory, no effect on the objective",
-    source: "measured at 1024 × 16384: peak 0.7, 0.8, 0.9, 1.2 GB at 128, 256, 512, 1024, processor time the same",
-  },
-  bufferRows: { unit: "rows", default: "16 batches", meaning: "size of the mixing buffer", source: "SAELens: 20" },
-  learningRate: {
-    unit: "per step",
-    default: "2e-4/√(width/2¹⁴)",
-    meaning: "peak rate",
-    source: "Gao et al. 2024, fig. 3, as in sparsify",
-  },
-  warmupSteps: { unit: "steps", default: "5 %, at most 1000", meaning: "linear rise from 0", source: "sparsify: 1000" },
-  decaySteps: { unit: "steps", default: "last 20 %", meaning: "linear fall to 0", source: "dictionary_learning" },
-  beta1: { unit: "factor", default: "0.9", meaning: "Adam", source: "Gao et al. 2024, app. A" },
-  beta2: { unit: "factor", default: "0.999", meaning: "Adam", source: "Gao et al. 2024, app. A" },
-  epsilon: { unit: "factor", default: "6.25e-10", meaning: "Adam", source: "Gao et al. 2024, app. A" },
-  clipNorm: { unit: "‖gradient‖", default: "1", meaning: "global norm at most this", source: "SAELens" },
-  auxCoefficient: {
-    unit: "factor",
-    default: "1/32",
-    meaning: "weight of AuxK",
-    source: "Qwen-Scope §2.2, Gao et al. 2024",
-  },
-  auxK: {
-    unit: "features per row",
-    default: "512",
-    meaning: "dead features per row in AuxK",
-    source: "Gao et al. 2024",
-  },
-  deadAfterRows: {
-    unit: "rows",
-    default: "10⁷, at most rows/8",
-    meaning: "a feature silent for this long is dead",
-    source: "Gao et al. 2024; the cap lets short runs revive features at all",
-  },
-  normFactor: { unit: "× median", default: "10", meaning: "larger norms are left out", source: "Marks et al. 2024" },
-  skipFirstPosition: { unit: "yes/no", default: "true", meaning: "leave out position 0", source: "Qwen-Scope §2.2" },
-  scaleInput: {
-    unit: "yes/no",
-    default: "true",
-    meaning: "train on x/s, s a power of two near the mean distance to the median; folded back exactly",
-    source: "the rate and epsilon above are for rows of norm about 1 (Gao et al. 2024, app. A)",
-  },
-  medianRows: { unit: "rows", default: "8192", meaning: "rows for b_dec's geometric median", source: "ours" },
-};
 
 /**
  * Learning rate of a TopK sae by its width.
@@ -124,7 +72,12 @@ export function resolveConfig(options: TrainingOptions): TrainingConfig {
 
   const batchRows = options.batchRows ?? 4096;
   const steps = Math.floor(options.rows / batchRows);
+  const architecture = options.architecture ?? "topk";
   const config: TrainingConfig = {
+    architecture,
+    k: options.k,
+    kStart: options.k,
+    kAnnealSteps: 0,
     seed: 0,
     batchRows,
     microBatchRows: largestDivisor(batchRows, 512),
@@ -132,17 +85,26 @@ export function resolveConfig(options: TrainingOptions): TrainingConfig {
     learningRate: learningRateFor(options.width),
     warmupSteps: Math.min(1000, Math.ceil(steps * 0.05)),
     decaySteps: Math.floor(steps * 0.2),
-    beta1: 0.9,
+    beta1: architecture === "jumprelu" ? 0 : 0.9,
     beta2: 0.999,
     epsilon: 6.25e-10,
     clipNorm: 1,
-    auxCoefficient: 1 / 32,
+    auxCoefficient: architecture === "jumprelu" ? 0 : 1 / 32,
     auxK: 512,
     deadAfterRows: Math.min(10_000_000, Math.ceil(options.rows / 8)),
     normFactor: 10,
     skipFirstPosition: true,
     scaleInput: true,
     medianRows: 8192,
+    decoderBiasStart: "geometric_median",
+    tiedStart: true,
+    spikeFactor: 10,
+    thresholdBeta: 0.99,
+    prefixes: architecture === "matryoshka_topk" ? defaultPrefixes(options.width) : [options.width],
+    startThreshold: 0.001,
+    bandwidth: 0.001,
+    sparsityCoefficient: 1,
+    sparsityWarmupSteps: Math.min(2000, Math.ceil(steps * 0.1)),
     ...(given as unknown as TrainingOptions),
   };
   checkConfig(config);
@@ -160,10 +122,25 @@ export function scheduleOf(config: TrainingConfig): Schedule {
   return { peak, totalSteps: stepsOf(config), warmupSteps, decaySteps, shape: "linear" };
 }
 
+/** Features per row at a step counted from 0: `kStart` falling linearly to `k` over `kAnnealSteps`. */
+export function kAt({ k, kStart, kAnnealSteps }: TrainingConfig, step: number): number {
+  if (step >= kAnnealSteps) return k;
+  return Math.round(kStart + ((k - kStart) * step) / kAnnealSteps);
+}
+
+/** Weight of the sparsity loss at a step counted from 0: a linear rise over `sparsityWarmupSteps`. */
+export function sparsityCoefficientAt(
+  { sparsityCoefficient, sparsityWarmupSteps }: TrainingConfig,
+  step: number,
+): number {
+  return sparsityCoefficient * Math.min(1, (step + 1) / Math.max(1, sparsityWarmupSteps));
+}
+
 function checkConfig(config: TrainingConfig): void {
   const integers = { layer: 0, dModel: 1, width: 1, k: 1, rows: 1, seed: 0, batchRows: 2, microBatchRows: 2 };
   const more = { bufferRows: 1, warmupSteps: 0, decaySteps: 0, auxK: 1, deadAfterRows: 1, medianRows: 1 };
-  for (const [name, least] of Object.entries({ ...integers, ...more })) {
+  const steps = { kStart: 1, kAnnealSteps: 0, sparsityWarmupSteps: 0 };
+  for (const [name, least] of Object.entries({ ...integers, ...more, ...steps })) {
     const value = config[name as keyof TrainingConfig] as number;
     if (!Number.isSafeInteger(value) || value < least) fail(name, `an integer of at least ${least}`, value);
   }
@@ -176,6 +153,7 @@ function checkConfig(config: TrainingConfig): void {
   }
   if (!(config.auxCoefficient >= 0)) fail("auxCoefficient", "at least 0", config.auxCoefficient);
   if (config.k > config.width) fail("k", `at most the width ${config.width}`, config.k);
+  checkArchitecture(config);
   if (config.rows < config.batchRows) fail("rows", `at least one batch of ${config.batchRows}`, config.rows);
   if (config.bufferRows < config.batchRows)
     fail("bufferRows", `at least batchRows ${config.batchRows}`, config.bufferRows);
@@ -183,6 +161,33 @@ function checkConfig(config: TrainingConfig): void {
   if (scheduled > stepsOf(config)) fail("warmupSteps + decaySteps", `at most the ${stepsOf(config)} steps`, scheduled);
   if (config.batchRows % config.microBatchRows !== 0) {
     fail("microBatchRows", `a divisor of batchRows ${config.batchRows}`, config.microBatchRows);
+  }
+}
+
+function checkArchitecture(config: TrainingConfig): void {
+  const { architecture, width, k, kStart, prefixes, spikeFactor } = config;
+  if (!architectureNames.includes(architecture)) {
+    fail("architecture", `one of ${architectureNames.join(", ")}`, architecture);
+  }
+  if (!decoderBiasStarts.includes(config.decoderBiasStart)) {
+    fail("decoderBiasStart", `one of ${decoderBiasStarts.join(", ")}`, config.decoderBiasStart);
+  }
+  if (kStart < k || kStart > width) fail("kStart", `at least k ${k} and at most the width ${width}`, kStart);
+  if (architecture === "jumprelu" && kStart !== k) fail("kStart", "k for jumprelu, which has no k to anneal", kStart);
+  if (!(spikeFactor === 0 || (spikeFactor > 1 && spikeFactor < Infinity)))
+    fail("spikeFactor", "0 or above 1", spikeFactor);
+  if (!(config.thresholdBeta >= 0 && config.thresholdBeta < 1))
+    fail("thresholdBeta", "in [0, 1)", config.thresholdBeta);
+  for (const name of ["startThreshold", "bandwidth"] as const) {
+    if (!(config[name] > 0 && config[name] < Infinity)) fail(name, "finite and above 0", config[name]);
+  }
+  const { sparsityCoefficient } = config;
+  if (!(sparsityCoefficient >= 0 && sparsityCoefficient < Infinity)) {
+    fail("sparsityCoefficient", "finite and at least 0", sparsityCoefficient);
+  }
+  const ascend = prefixes.every((end, i) => Number.isInteger(end) && end > (prefixes[i - 1] ?? 0));
+  if (!ascend || prefixes.at(-1) !== width || prefixes.length > 32) {
+    fail("prefixes", `at most 32 ascending integers that end with the width ${width}`, prefixes.join(", "));
   }
 }
 

@@ -1,51 +1,11 @@
 // Loss and gradients of one batch: dense products by ONNX Runtime in micro-batches, sparse sums by loops over the batch.
 
-import { openSession, type Session, type SessionOptions } from "../runtime/session.ts";
+import { openSession } from "../runtime/session.ts";
 import { type Tensor, tensor } from "../runtime/tensor.ts";
-import { auxGraph, trainingGraph } from "./graphs.ts";
+import { createAuxLoss } from "./aux-loss.ts";
+import { trainingGraph } from "./graphs.ts";
 import { sortByFeature, sumByFeature, sumRowsByFeature } from "./sparse-gradient.ts";
-
-/** One array per parameter: the parameters themselves, their gradients, or a moment of the optimiser. */
-export interface SaeTensors {
-  readonly W_enc_FD: Float32Array;
-  readonly b_enc_F: Float32Array;
-  readonly W_dec_FD: Float32Array;
-  readonly b_dec_D: Float32Array;
-}
-
-/** Where the graphs run, and on how many threads (0: one per core). On the CPU threads change the speed, never the result. */
-export type RunsOn = Pick<SessionOptions, "device" | "threads">;
-
-export interface BatchShape {
-  readonly dModel: number;
-  readonly width: number;
-  readonly k: number;
-  readonly batchRows: number;
-  readonly microBatchRows: number;
-  readonly auxK: number;
-}
-
-export interface BatchLoss {
-  /** Σ_b ‖x̂_b − x_b‖² / Σ_b ‖x_b − x̄‖² over the batch: the fraction of its variance left unexplained. */
-  readonly fvu: number;
-  /** The same fraction for AuxK: what the dead features leave of the error, over the variance of the batch. 0 when skipped. */
-  readonly aux: number;
-  /** Mean number of active features per row. */
-  readonly l0: number;
-  /** 1 for each feature that was active in some row. */
-  readonly fired_F: Uint8Array;
-}
-
-/** Holds the memory of a step (sessions, gradients, the batch's errors); several saes of equal shape share one in turn. */
-export interface GradientWorkspace {
-  readonly gradients: SaeTensors;
-  /**
-   * Gradients of fvu + auxCoefficient · aux at `weights`, left in `gradients`. `dead` lists the features that AuxK revives.
-   * x_BD must be finite; throws RangeError when a pre-activation is not.
-   */
-  compute(weights: SaeTensors, x_BD: Float32Array, dead: Int32Array, auxCoefficient: number): Promise<BatchLoss>;
-  close(): Promise<void>;
-}
+import type { BatchShape, GradientWorkspace, RunsOn, SaeTensors } from "./workspace.ts";
 
 export function zeroTensors(dModel: number, width: number): SaeTensors {
   return {
@@ -67,7 +27,7 @@ export function listTensors(tensors: SaeTensors): Float32Array[] {
 export async function openGradients(shape: BatchShape, runsOn: RunsOn): Promise<GradientWorkspace> {
   const { dModel, width, k, batchRows, microBatchRows: rows } = shape;
   const forward = await openSession(trainingGraph(shape, k), runsOn);
-  const aux = createAux(shape, runsOn);
+  const aux = createAuxLoss(shape, runsOn);
 
   const gradients = zeroTensors(dModel, width);
   const error_BD = new Float32Array(batchRows * dModel);
@@ -106,7 +66,7 @@ export async function openGradients(shape: BatchShape, runsOn: RunsOn): Promise<
 
   return {
     gradients,
-    async compute(weights, x_BD, dead, auxCoefficient) {
+    async compute(weights, x_BD, dead, { auxCoefficient }) {
       if (x_BD.length !== batchRows * dModel) {
         throw new RangeError(`a batch must be [${batchRows}, ${dModel}], got ${x_BD.length} numbers`);
       }
@@ -167,74 +127,4 @@ function sumRows(out_D: Float32Array, rows_BD: Float32Array, scale: number): voi
     for (let d = 0; d < out_D.length; d++) sum_D[d]! += rows_BD[i + d]!;
   }
   for (let d = 0; d < out_D.length; d++) out_D[d] = sum_D[d]! * scale;
-}
-
-/** Dead rows are padded to a multiple of this: products with a single row may depend on the number of threads. */
-const deadRowsMultiple = 16;
-
-function createAux({ dModel, microBatchRows, auxK }: BatchShape, runsOn: RunsOn) {
-  // Opened when the first feature dies: many runs never need them.
-  let all: Session | undefined;
-  let largest: Session | undefined;
-
-  return {
-    async add(
-      gradients: SaeTensors,
-      weights: SaeTensors,
-      x_BD: Float32Array,
-      error_BD: Float32Array,
-      dead: Int32Array,
-      { perVariance, coefficient }: { perVariance: number; coefficient: number },
-    ): Promise<number> {
-      if (dead.length === 0) return 0;
-      const n = Math.ceil(dead.length / deadRowsMultiple) * deadRowsMultiple;
-      const W_enc_ND = gatherRows(weights.W_enc_FD, dead, dModel, n);
-      const W_dec_ND = gatherRows(weights.W_dec_FD, dead, dModel, n);
-      // A padding row's pre-activation is −1 for every input: it is never active and so has no gradient.
-      const b_enc_N = new Float32Array(n).fill(-1);
-      for (let i = 0; i < dead.length; i++) b_enc_N[i] = weights.b_enc_F[dead[i]!]!;
-
-      if (dead.length > auxK) largest ??= await openSession(auxGraph(dModel, auxK), runsOn);
-      else all ??= await openSession(auxGraph(dModel, null), runsOn);
-      const session = dead.length > auxK ? largest! : all!;
-
-      let loss = 0;
-      for (let start = 0; start < x_BD.length; start += microBatchRows * dModel) {
-        const rowsOf = (all_BD: Float32Array) =>
-          tensor("float32", all_BD.subarray(start, start + microBatchRows * dModel), [microBatchRows, dModel]);
-        const found = await session.run({
-          x: rowsOf(x_BD),
-          error: rowsOf(error_BD),
-          weight: tensor("float32", Float32Array.of(perVariance), []),
-          W_enc: tensor("float32", W_enc_ND, [n, dModel]),
-          b_enc: tensor("float32", b_enc_N),
-          W_dec: tensor("float32", W_dec_ND, [n, dModel]),
-        });
-        loss += found.loss!.data[0] as number;
-        addRows(gradients.W_enc_FD, dead, found.dW_enc!.data as Float32Array, dModel, coefficient);
-        addRows(gradients.W_dec_FD, dead, found.dW_dec!.data as Float32Array, dModel, coefficient);
-        addRows(gradients.b_enc_F, dead, found.db_enc!.data as Float32Array, 1, coefficient);
-      }
-      return loss;
-    },
-    async close(): Promise<void> {
-      await all?.close();
-      await largest?.close();
-    },
-  };
-}
-
-function gatherRows(from_FD: Float32Array, rows: Int32Array, dModel: number, count: number): Float32Array {
-  const out = new Float32Array(count * dModel);
-  for (let i = 0; i < rows.length; i++) {
-    out.set(from_FD.subarray(rows[i]! * dModel, (rows[i]! + 1) * dModel), i * dModel);
-  }
-  return out;
-}
-
-function addRows(to_FD: Float32Array, rows: Int32Array, from_ND: Float32Array, rowLength: number, scale: number): void {
-  for (let i = 0; i < rows.length; i++) {
-    const to = rows[i]! * rowLength;
-    for (let d = 0; d < rowLength; d++) to_FD[to + d]! += scale * from_ND[i * rowLength + d]!;
-  }
 }

@@ -3,8 +3,9 @@
 import { openSession } from "../runtime/session.ts";
 import { tensor } from "../runtime/tensor.ts";
 import { checkSae, expectFinite, type SparseAutoencoder } from "./architecture.ts";
-import { expectFinitePreActivations, type RunsOn } from "./gradients.ts";
+import { expectFinitePreActivations } from "./gradients.ts";
 import { preActivationGraph, topKGraph } from "./graphs.ts";
+import type { RunsOn } from "./workspace.ts";
 
 /**
  * The active features of some rows. Row b has entries `offsets[b] … offsets[b+1] − 1` of `features` and `values`,

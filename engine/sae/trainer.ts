@@ -3,9 +3,11 @@
 
 import type { ActivationBatch } from "../runtime/activations.ts";
 import { createRandom } from "../runtime/random.ts";
-import type { SparseAutoencoder } from "./architecture.ts";
+import { expectFinite, type SparseAutoencoder } from "./architecture.ts";
+import { architectures } from "./architectures/table.ts";
 import { resolveConfig, stepsOf, type TrainingConfig, type TrainingOptions } from "./config.ts";
-import { copyTensors, type GradientWorkspace, openGradients, type RunsOn } from "./gradients.ts";
+import { copyTensors } from "./gradients.ts";
+import { LossSpike, TrainingUnstable } from "./instability.ts";
 import {
   createLearner,
   initialState,
@@ -16,12 +18,15 @@ import {
 } from "./learner.ts";
 import { createMixingBuffer, type MixingBufferState } from "./mixing-buffer.ts";
 import { createTokenFilter, type TokenFilterState } from "./token-filter.ts";
+import type { GradientWorkspace, RunsOn } from "./workspace.ts";
 
 /** Everything one sae's training depends on, between two batches. Arrays are not copied: serialise before going on. */
 export interface SaeTrainingState {
   readonly config: TrainingConfig;
   readonly filter: TokenFilterState;
   readonly buffer: MixingBufferState;
+  /** Batches drawn and left out, as they were named in `skip`. */
+  readonly batchesSkipped: number;
   /** null until the buffer was full for the first time. */
   readonly learner: LearnerState | null;
 }
@@ -43,7 +48,10 @@ export interface Trainer {
   readonly progress: { readonly done: number; readonly total: number };
   /** The saes that have steps to make yet, and how many of the rows seen the filter has left to each. */
   readonly unfinished: readonly { readonly sae: number; readonly rowsKept: number }[];
-  /** Takes the rows in and makes as many steps as they allow. */
+  /**
+   * Takes the rows in and makes as many steps as they allow. Throws TrainingUnstable, before anything is learned from the batch
+   * that is at fault; the trainer is of no further use then, since of several saes some may have gone on: go back to a snapshot.
+   */
   add(batch: ActivationBatch): Promise<StepReport[]>;
   /** Learns from what the buffers still hold: call when the stream has ended. */
   finish(): Promise<StepReport[]>;
@@ -58,11 +66,18 @@ export interface Trainer {
 
 export interface TrainerOptions extends RunsOn {
   readonly saes: readonly TrainingOptions[];
+  /** Batches that are drawn but not learned from, counted from 1 for each sae: what a run leaves out after it went back. */
+  readonly skip?: readonly SkippedBatch[];
+}
+
+export interface SkippedBatch {
+  readonly sae: number;
+  readonly batch: number;
 }
 
 /** Starts, or goes on from a snapshot made under the same options. Throws RangeError naming the knob that differs. */
 export async function createTrainer(options: TrainerOptions, state?: TrainerState): Promise<Trainer> {
-  const { saes, ...runsOn } = options;
+  const { saes, skip = [], ...runsOn } = options;
   const configs = saes.map(resolveConfig);
   if (configs.length === 0) throw new RangeError("there is no sae to train");
   if (state) expectSameConfigs(configs, state);
@@ -71,12 +86,11 @@ export async function createTrainer(options: TrainerOptions, state?: TrainerStat
   const workspaces = new Map<string, GradientWorkspace>();
   const trainings: SaeTraining[] = [];
   for (const [index, config] of configs.entries()) {
-    const { dModel, width, k, batchRows, microBatchRows, auxK } = config;
-    const shape = { dModel, width, k, batchRows, microBatchRows, auxK };
-    const key = JSON.stringify(shape);
-    const workspace = workspaces.get(key) ?? (await openGradients(shape, runsOn));
+    const key = JSON.stringify(workspaceShape(config));
+    const workspace = workspaces.get(key) ?? (await architectures[config.architecture].open(config, runsOn));
     workspaces.set(key, workspace);
-    trainings.push(createSaeTraining(config, workspace, state?.saes[index]));
+    const skipped = new Set(skip.filter((one) => one.sae === index).map((one) => one.batch));
+    trainings.push(createSaeTraining(config, { workspace, sae: index, skipped }, state?.saes[index]));
   }
 
   async function each(run: (training: SaeTraining) => Promise<StepMetrics[]>): Promise<StepReport[]> {
@@ -107,7 +121,10 @@ export async function createTrainer(options: TrainerOptions, state?: TrainerStat
         training.steps < stepsOf(training.config) ? [{ sae, rowsKept: training.rowsKept }] : [],
       );
     },
-    add: (batch) => each((training) => training.add(batch)),
+    async add(batch) {
+      expectFiniteLayers(configs, batch);
+      return each((training) => training.add(batch));
+    },
     finish: () => each((training) => training.finish()),
     snapshot: () => ({ saes: trainings.map((training) => training.state()) }),
     sae: (index) => trainingAt(index).sae(),
@@ -120,7 +137,45 @@ export async function createTrainer(options: TrainerOptions, state?: TrainerStat
 
 type SaeTraining = ReturnType<typeof createSaeTraining>;
 
-function createSaeTraining(config: TrainingConfig, workspace: GradientWorkspace, from?: SaeTrainingState) {
+/** What of a config a workspace is made for: those who agree on it can use the same one in turn. */
+function workspaceShape({
+  architecture,
+  dModel,
+  width,
+  k,
+  kStart,
+  batchRows,
+  microBatchRows,
+  auxK,
+  ...more
+}: TrainingConfig) {
+  const { prefixes, bandwidth } = more;
+  return { architecture, dModel, width, k, kStart, batchRows, microBatchRows, auxK, prefixes, bandwidth };
+}
+
+/** Before any sae has taken a row: those of one layer must not be a batch ahead of those of another. */
+function expectFiniteLayers(configs: readonly TrainingConfig[], batch: ActivationBatch): void {
+  for (const layer of new Set(configs.map((config) => config.layer))) {
+    const at = batch.layers.indexOf(layer);
+    if (at < 0) continue;
+    const acts_BD = batch.activations[at]!;
+    try {
+      expectFinite(`activations of layer ${layer}`, acts_BD, acts_BD.length / batch.rows);
+    } catch (error) {
+      const nowhere = { sae: null, step: null, batch: null };
+      throw new TrainingUnstable("activations_not_finite", (error as Error).message, nowhere, { cause: error });
+    }
+  }
+}
+
+interface SaeTrainingOptions {
+  readonly workspace: GradientWorkspace;
+  readonly sae: number;
+  readonly skipped: ReadonlySet<number>;
+}
+
+function createSaeTraining(config: TrainingConfig, options: SaeTrainingOptions, from?: SaeTrainingState) {
+  const { workspace, sae: index, skipped } = options;
   const { layer, dModel, batchRows } = config;
   const random = createRandom(config.seed);
   const filter = createTokenFilter(dModel, config, from?.filter);
@@ -130,12 +185,22 @@ function createSaeTraining(config: TrainingConfig, workspace: GradientWorkspace,
 
   const steps = () => learner?.state.step ?? 0;
 
-  async function learn(): Promise<StepMetrics> {
+  let batchesSkipped = from?.batchesSkipped ?? 0;
+
+  /** One batch drawn, and one step made with it; null when it is one to skip. */
+  async function learn(): Promise<StepMetrics | null> {
     learner ??= createLearner(config, initialState(config, buffer.peek(), random.fork("weights")), workspace);
     buffer.draw(batchRows, batch_BD);
+    const batch = steps() + batchesSkipped + 1;
+    if (skipped.has(batch)) {
+      batchesSkipped++;
+      return null;
+    }
     const factor = 1 / learner.state.inputScale;
     if (factor !== 1) for (let i = 0; i < batch_BD.length; i++) batch_BD[i]! *= factor;
-    return learner.step(batch_BD);
+    return learner.step(batch_BD).catch((error) => {
+      throw unstable(error, { sae: index, step: steps() + 1, batch });
+    });
   }
 
   return {
@@ -157,19 +222,24 @@ function createSaeTraining(config: TrainingConfig, workspace: GradientWorkspace,
         from += buffer.add(acts_BD, selected, from);
         if (!buffer.isFull) break;
         if (steps() === stepsOf(config)) break;
-        metrics.push(await learn());
+        const step = await learn();
+        if (step) metrics.push(step);
       }
       return metrics;
     },
     async finish(): Promise<StepMetrics[]> {
       const metrics: StepMetrics[] = [];
-      while (buffer.count >= batchRows && steps() < stepsOf(config)) metrics.push(await learn());
+      while (buffer.count >= batchRows && steps() < stepsOf(config)) {
+        const step = await learn();
+        if (step) metrics.push(step);
+      }
       return metrics;
     },
     state: (): SaeTrainingState => ({
       config,
       filter: filter.state(),
       buffer: buffer.state(),
+      batchesSkipped,
       learner: learner?.state ?? null,
     }),
     sae(): SparseAutoencoder {
@@ -183,11 +253,29 @@ function createSaeTraining(config: TrainingConfig, workspace: GradientWorkspace,
   };
 }
 
+/** The error with its place when it says that the batch must not be learned from; others as they are. */
+function unstable(
+  error: unknown,
+  at: { readonly sae: number; readonly step: number; readonly batch: number },
+): unknown {
+  if (error instanceof LossSpike) return new TrainingUnstable("loss_spike", error.message, at, { cause: error });
+  if (error instanceof RangeError && /finite/.test(error.message)) {
+    return new TrainingUnstable("step_not_finite", error.message, at, { cause: error });
+  }
+  return error;
+}
+
 /** Arrays of their own: those of a checkpoint are views of its bytes. */
 function copyState(state: LearnerState): LearnerState {
-  const { step, inputScale, weights, m, v, silentRows_F } = state;
+  const { weights, m, v, silentRows_F, thresholds } = state;
   const copied = { weights: copyTensors(weights), m: copyTensors(m), v: copyTensors(v) };
-  return { step, inputScale, ...copied, silentRows_F: silentRows_F.slice() };
+  const { value_F, m_F, v_F } = thresholds ?? {};
+  return {
+    ...state,
+    ...copied,
+    silentRows_F: silentRows_F.slice(),
+    thresholds: thresholds && { value_F: value_F!.slice(), m_F: m_F!.slice(), v_F: v_F!.slice() },
+  };
 }
 
 function expectSameConfigs(configs: readonly TrainingConfig[], state: TrainerState): void {
@@ -198,7 +286,7 @@ function expectSameConfigs(configs: readonly TrainingConfig[], state: TrainerSta
     const saved = state.saes[index]!.config;
     for (const [name, value] of Object.entries(config)) {
       const before = saved[name as keyof TrainingConfig];
-      if (before !== value)
+      if (JSON.stringify(before) !== JSON.stringify(value))
         throw new RangeError(`sae ${index}: the checkpoint was made with ${name} ${before}, not ${value}`);
     }
   }

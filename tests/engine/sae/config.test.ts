@@ -2,13 +2,13 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { learningRate } from "../../../engine/optim/schedule.ts";
 import {
-  knobs,
   learningRateFor,
   resolveConfig,
   scheduleOf,
   stepsOf,
   type TrainingOptions,
 } from "../../../engine/sae/config.ts";
+import { knobs } from "../../../engine/sae/knobs.ts";
 
 const least: TrainingOptions = { layer: 2, dModel: 64, width: 1024, k: 16, rows: 500_000 };
 

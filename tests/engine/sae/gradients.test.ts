@@ -8,8 +8,9 @@ import { reduceSumSquare } from "../../../engine/ops/reduce.ts";
 import { topK } from "../../../engine/ops/topk.ts";
 import { openSession } from "../../../engine/runtime/session.ts";
 import { tensor } from "../../../engine/runtime/tensor.ts";
-import { type BatchShape, openGradients, type SaeTensors, totalVariance } from "../../../engine/sae/gradients.ts";
+import { openGradients, totalVariance } from "../../../engine/sae/gradients.ts";
 import { sortByFeature, sumRowsByFeature } from "../../../engine/sae/sparse-gradient.ts";
+import type { BatchShape, SaeTensors } from "../../../engine/sae/workspace.ts";
 import { normals, randomSae } from "./support.ts";
 
 const shape: BatchShape = { dModel: 10, width: 30, k: 4, batchRows: 12, microBatchRows: 4, auxK: 3 };
@@ -23,7 +24,7 @@ const open = await openGradients(shape, { threads: 1 });
 afterAll(() => open.close());
 
 async function computed(dead: Int32Array, auxCoefficient: number) {
-  const loss = await open.compute(weights, x_BD, dead, auxCoefficient);
+  const loss = await open.compute(weights, x_BD, dead, { auxCoefficient, k });
   const copy = (name: (typeof names)[number]) => [name, Float64Array.from(open.gradients[name])];
   return { loss, gradients: Object.fromEntries(names.map(copy)) as Record<(typeof names)[number], Float64Array> };
 }
@@ -149,7 +150,7 @@ describe("the sparse gradients", () => {
   it("do not depend on how the batch is cut into micro-batches, but for rounding", async () => {
     const { gradients } = await computed(Int32Array.of(3, 8), 0.5);
     const whole = await openGradients({ ...shape, microBatchRows: B }, { threads: 1 });
-    await whole.compute(weights, x_BD, Int32Array.of(3, 8), 0.5);
+    await whole.compute(weights, x_BD, Int32Array.of(3, 8), { auxCoefficient: 0.5, k });
     for (const name of names) expect(relativeError(gradients[name], whole.gradients[name])).toBeLessThan(1e-6);
     await whole.close();
   });
@@ -169,11 +170,15 @@ describe("the sparse gradients", () => {
   it("are refused when an activation makes a pre-activation infinite, by the row", async () => {
     const spoiled = x_BD.slice();
     spoiled.fill(3e38, 5 * D, 6 * D);
-    await expect(open.compute(weights, spoiled, noDead, 0)).rejects.toThrow(/pre-activations of row 5 are not finite/);
+    await expect(open.compute(weights, spoiled, noDead, { auxCoefficient: 0, k })).rejects.toThrow(
+      /pre-activations of row 5 are not finite/,
+    );
   });
 
   it("are refused when every row is the same, since there is no variance to explain", async () => {
     const same = Float32Array.from({ length: B * D }, (_, i) => i % D);
-    await expect(open.compute(weights, same, noDead, 0)).rejects.toThrow(/activations must differ between rows/);
+    await expect(open.compute(weights, same, noDead, { auxCoefficient: 0, k })).rejects.toThrow(
+      /activations must differ between rows/,
+    );
   });
 });

@@ -41,7 +41,7 @@ describe("a learner", () => {
     }));
     for (let step = 1; step <= 3; step++) {
       const before = names.map((name) => Float64Array.from(state.weights[name]));
-      await workspace.compute(state.weights, x_BD, new Int32Array(0), 0);
+      await workspace.compute(state.weights, x_BD, new Int32Array(0), { auxCoefficient: 0, k: 4 });
       const gradients = names.map((name) => Float64Array.from(workspace.gradients[name]));
       const directions = before[2]!;
       for (let f = 0; f < F; f++) {

@@ -166,7 +166,7 @@ describe("a trainer refuses", () => {
     const trainer = await createTrainer({ saes: [options(0)] });
     const batch = stream([0])[0]!;
     batch.activations[0]![7 * 20 + 3] = Number.NaN;
-    await expect(trainer.add(batch)).rejects.toThrow(/activations must be finite, got NaN in row 7/);
+    await expect(trainer.add(batch)).rejects.toThrow(/activations of layer 0 must be finite, got NaN in row 7/);
     await trainer.close();
   });
 
@@ -177,7 +177,7 @@ describe("a trainer refuses", () => {
     renamed.write("0.m.W_enc_FX", header.indexOf("0.m.W_enc_FD"), "latin1");
     expect(() => parseCheckpoint(renamed)).toThrow(/0\.m\.W_enc_FD" is missing/);
     const other = Buffer.from(bytes);
-    other.write("training-9", header.indexOf("training-1"), "latin1");
+    other.write("training-9", header.indexOf("training-2"), "latin1");
     expect(() => parseCheckpoint(other)).toThrow(/not a training checkpoint/);
   });
 });

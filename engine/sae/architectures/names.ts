@@ -1,0 +1,2 @@
+export const architectureNames = ["topk", "batch_topk", "jumprelu", "matryoshka_topk"] as const;
+export type ArchitectureName = (typeof architectureNames)[number];
