@@ -37,11 +37,14 @@ export interface OpenedLayout {
 const BLOCK_BYTES = 16 * 2 ** 20;
 
 /** The sae in blocks, all of it checked as by `checkSae`. Throws RangeError naming tensor and feature. */
-export async function* blocksOf(reader: SaeReader): AsyncGenerator<FeatureBlock & { readonly from: number }> {
+export async function* blocksOf(
+  reader: SaeReader,
+  blockBytes = BLOCK_BYTES,
+): AsyncGenerator<FeatureBlock & { readonly from: number }> {
   const { dModel, width } = reader;
   checkRule(reader.rule, width);
   expectFinite("b_dec", reader.b_dec_D, dModel);
-  const features = Math.max(1, Math.floor(BLOCK_BYTES / (4 * dModel)));
+  const features = Math.max(1, Math.floor(blockBytes / (4 * dModel)));
   for (let from = 0; from < width; from += features) {
     const block = await reader.read(from, Math.min(width, from + features));
     expectFinite("W_enc", block.W_enc_ND, dModel, from);

@@ -2,9 +2,11 @@ import { type StoredFloat, type StoredTensor, writeRows } from "../../../formats
 import type { TensorFile } from "../../../formats/tensor-file.ts";
 import { blocksOf, type FeatureBlock, type SaeReader } from "./sae-reader.ts";
 
-/** Called after each block, with the features that are done; what it throws ends the copy. */
 export interface WriteSteps {
+  /** Called after each block, with the features that are done; what it throws ends the copy. */
   readonly step?: (features: number) => Promise<void>;
+  /** Bytes of one matrix that are in memory at a time; 16 MiB if absent. */
+  readonly blockBytes?: number;
 }
 
 export type WrittenDType = "float32" | "float16" | "bfloat16";
@@ -34,14 +36,14 @@ export async function copyFeatures(
   reader: SaeReader,
   file: TensorFile,
   targets: SaeTargets,
-  { change = (block) => block, step }: CopyOptions = {},
+  { change = (block) => block, step, blockBytes }: CopyOptions = {},
 ): Promise<void> {
   try {
     await writeRows(targets.b_dec_D, 0, reader.b_dec_D);
     if (targets.threshold_F && reader.rule.kind === "jumprelu") {
       await writeRows(targets.threshold_F, 0, reader.rule.threshold_F);
     }
-    for await (const { from, ...block } of blocksOf(reader)) {
+    for await (const { from, ...block } of blocksOf(reader, blockBytes)) {
       const { W_enc_ND, b_enc_N, W_dec_ND } = change(block);
       await writeRows(targets.W_enc_FD, from, W_enc_ND);
       await writeRows(targets.b_enc_F, from, b_enc_N);
