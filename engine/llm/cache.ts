@@ -5,6 +5,7 @@
 // have room. What lies beyond a sequence's length is finite and masked, which is all the graph asks of it.
 
 import type { DecoderConfig } from "./config.ts";
+import { convolvedChannels } from "./delta-net-config.ts";
 import { type CacheView, columnGroup, type ForwardResult } from "./forward.ts";
 
 /**
@@ -17,15 +18,21 @@ interface Part {
   readonly fixed: boolean;
 }
 
-const partNames = ["keys", "values"] as const;
-type PartName = (typeof partNames)[number];
+type PartName = "keys" | "values" | "states" | "convolutions";
 type Parts = Readonly<Partial<Record<PartName, Part>>>;
 type Layer = Partial<Record<PartName, Float32Array>>;
 
-/** Keys are [slot, kvHeads, headDim, column], values [slot, kvHeads, column, headDim]. */
-function partsOf({ kvHeads, headDim }: DecoderConfig, _layer: number): Parts {
+/** Keys and values are [slot, kvHeads, column, headDim]. */
+function partsOf({ kvHeads, headDim, layerKinds, deltaNet }: DecoderConfig, layer: number): Parts {
+  if (layerKinds[layer]!.mixer === "delta_net") {
+    const { valueHeads, keyDim, valueDim, kernel } = deltaNet!;
+    return {
+      states: { rows: 1, width: valueHeads * keyDim * valueDim, fixed: true },
+      convolutions: { rows: 1, width: (kernel - 1) * convolvedChannels(deltaNet!), fixed: true },
+    };
+  }
   return {
-    keys: { rows: kvHeads * headDim, width: 1, fixed: false },
+    keys: { rows: kvHeads, width: headDim, fixed: false },
     values: { rows: kvHeads, width: headDim, fixed: false },
   };
 }
@@ -74,6 +81,7 @@ export class KeyValueCache {
       (Object.entries(partsOf(config, layer)) as [PartName, Part][]).map(([name, part]) => ({ layer, name, part })),
     );
     this.#layers = Array.from({ length: config.layers }, () => ({}));
+    for (const { layer, name } of this.#arrays) this.#layers[layer]![name] = nothing;
     this.#grantedBytes = options.grantedBytes ?? (() => 0);
     this.#lengths = [];
     this.#columns = 0;
@@ -111,7 +119,8 @@ export class KeyValueCache {
         return filler;
       });
     };
-    return { columns: this.#columns, keys: used("keys"), values: used("values") };
+    const [keys, values, states, convolutions] = [used("keys"), used("values"), used("states"), used("convolutions")];
+    return { columns: this.#columns, keys, values, states, convolutions };
   }
 
   /** Makes room for so many tokens in every slot; without `columns` with one group to spare, so that growing is rare. */
@@ -159,11 +168,20 @@ export class KeyValueCache {
     }
   }
 
-  /** Appends the first `tokens` of the new keys and values of sequence s of a forward over T tokens. */
+  /**
+   * Appends the first `tokens` of the new keys and values of sequence s of a forward over T tokens, and takes its new states.
+   *
+   * @throws RangeError when the states are those after another number of tokens: the forward must be told `newLengths`
+   */
   append(slot: number, result: CachedTokens, sequence: number, T: number, tokens: number): void {
     const length = this.#lengths[slot]!;
+    const counted = result.newLengths?.[sequence] ?? T;
+    if (this.config.deltaNet && counted !== tokens) {
+      throw new RangeError(`the states are those after ${counted} tokens, not after ${tokens}`);
+    }
     this.reserve(length + tokens);
-    const fresh = { keys: result.newKeys, values: result.newValues };
+    const { newKeys: keys, newValues: values, newStates: states = [], newConvolutions: convolutions = [] } = result;
+    const fresh = { keys, values, states, convolutions };
     for (const { layer, name, part } of this.#arrays) {
       const source = { array: fresh[name][layer]!, slot: sequence, columns: T, start: 0 };
       const target = { array: this.#layers[layer]![name]!, slot, columns: this.#columns, start: length };
@@ -179,7 +197,7 @@ export class KeyValueCache {
 
   /** Moves what an array holds to rows of so many columns, in place where it is large enough. */
   #reshapeArray(layer: number, name: PartName, part: Part, slots: number, columns: number): void {
-    const own = this.#layers[layer]![name] ?? nothing;
+    const own = this.#layers[layer]![name]!;
     const size = sizeOf(part, slots, columns);
     if (own.length >= size) {
       moveRows(own, own, part, this.#lengths, this.#columns, columns);
@@ -194,7 +212,8 @@ export class KeyValueCache {
 }
 
 /** What a forward adds to a cache. */
-export type CachedTokens = Pick<ForwardResult, "newKeys" | "newValues">;
+export type CachedTokens = Pick<ForwardResult, "newKeys" | "newValues"> &
+  Partial<Pick<ForwardResult, "newStates" | "newConvolutions" | "newLengths">>;
 
 const nothing = new Float32Array();
 

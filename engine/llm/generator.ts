@@ -14,7 +14,7 @@ import {
 } from "./generation.ts";
 import type { LanguageModel } from "./model.ts";
 import { createPromptReader, type Reading } from "./prompt-reader.ts";
-import { createRunningBatch } from "./running-batch.ts";
+import { createRunningBatch, type RunningBatch } from "./running-batch.ts";
 
 export type { GeneratedToken, GenerationEnd, GenerationEvent, GenerationRequest } from "./generation.ts";
 
@@ -55,17 +55,19 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
   /** The first has its turn next. */
   const reading: Reading[] = [];
   const reader = createPromptReader(model, memory.prefixes, account, chunkTokens);
-  const batch = createRunningBatch(model, () => reservedBytes() - readingBytes());
+  const batch: RunningBatch = createRunningBatch(model, () => batchBytes());
   let loop: Promise<void> | null = null;
 
   const active = () => [...reading.map(({ sequence }) => sequence), ...batch.sequences];
   const readingBytes = () => reading.reduce((sum, { cache }) => sum + cache.sizeBytes, 0);
   // All slots of a batch are as long as its longest sequence.
-  const needOf = (sequences: readonly Sequence[]) => {
+  const needOf = (sequences: readonly Sequence[], count = sequences.length) => {
     const longest = sequences.reduce((most, { reservedColumns }) => Math.max(most, reservedColumns), 0);
-    return cacheBytesFor(model.config, sequences.length, longest);
+    return cacheBytesFor(model.config, count, longest);
   };
   const reservedBytes = () => needOf(active());
+  /** The part of it that the prompts which are being read will not come to need. */
+  const batchBytes = () => needOf(active(), batch.sequences.length);
 
   function admit(): void {
     // In order of arrival: a large request is not overtaken for ever by small ones.
@@ -87,7 +89,7 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
 
   /** What has left gives back what it had reserved. */
   function settle(): void {
-    if (batch.sizeBytes + readingBytes() > reservedBytes()) batch.compact();
+    if (batch.sizeBytes > batchBytes()) batch.compact();
     account.lower(reservedBytes());
   }
 

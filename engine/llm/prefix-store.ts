@@ -31,7 +31,7 @@ export interface PrefixStore {
   /** Counts what was stored: a request remembers it to tell what was there before it. */
   readonly clock: number;
   find(owner: object, key: string): { readonly chunk: PrefixChunk; readonly storedAt: number } | null;
-  /** Keeps the chunk if there is room for it without the chunks it builds on. */
+  /** Keeps the chunk where there is room for it beside those that it follows. */
   add(owner: object, key: string, parent: string, chunk: PrefixChunk): void;
   /** Forgets the least recently used until no more than so many bytes are held. */
   shrinkTo(bytes: number): void;
@@ -92,8 +92,10 @@ export function createPrefixStore(roomBytes: () => number): PrefixStore {
       const before = owned.get(key);
       if (before) forget(before);
       const sizeBytes = bytesOf(chunk);
+      let needed = sizeBytes;
+      for (let above = owned.get(parent); above; above = owned.get(above.parent)) needed += above.sizeBytes;
+      if (needed > roomBytes()) return;
       touch(owned, parent);
-      if (sizeBytes > roomBytes()) return;
       shrinkTo(roomBytes() - sizeBytes);
       clock += 1;
       const entry = { chunk, owner, parent, sizeBytes, storedAt: clock };
@@ -109,7 +111,8 @@ export function createPrefixStore(roomBytes: () => number): PrefixStore {
 }
 
 function bytesOf({ cached, logits, counts }: PrefixChunk): number {
-  const arrays = [...cached.newKeys, ...cached.newValues, ...(logits ? [logits] : [])];
+  const { newKeys, newValues, newStates = [], newConvolutions = [] } = cached;
+  const arrays = [...newKeys, ...newValues, ...newStates, ...newConvolutions, ...(logits ? [logits] : [])];
   return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0) + 16 * counts.length + 256;
 }
 
