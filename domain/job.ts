@@ -1,5 +1,6 @@
 // Jobs: asynchronous work, its states and the table of its kinds.
 import { type Static, type TSchema, Type } from "typebox";
+import { ActivationsHarvestInput, ActivationsHarvestResult } from "./activations.ts";
 import { ArtifactLink } from "./artifact.ts";
 import { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "./benchmark.ts";
 import { CreateModel, ModelImportResult } from "./model.ts";
@@ -47,6 +48,13 @@ export const jobKinds = {
     description: "Reads an sae's files in a known layout, checks them against the model and registers the sae.",
     input: CreateSae,
     result: SaeImportResult,
+  },
+  "activations.harvest": {
+    title: "Harvest activations",
+    description:
+      "Runs a model over a dataset once and keeps its residual streams at some layers as safetensors shards, which any number of trainings can read.",
+    input: ActivationsHarvestInput,
+    result: ActivationsHarvestResult,
   },
   "sae.train": {
     title: "Train saes",

@@ -269,6 +269,11 @@ export const problemTable = {
     fix: "Wait as long as Retry-After says.",
     retryable: true,
   },
+  ACTIVATIONS_MISMATCH: {
+    status: 422,
+    title: "The harvested activations do not fit this training",
+    fix: "Harvest activations of this model, dataset and layers, or name what was harvested.",
+  },
   RELEASE_INCOMPLETE: {
     status: 409,
     title: "Some jobs of the release did not succeed",

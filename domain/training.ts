@@ -1,95 +1,281 @@
-// Training of saes: what can be set, what the settings become, and what they cost.
-import { type Static, Type } from "typebox";
-import { fieldProblem } from "./problem.ts";
+// Training of saes: what can be set. Every setting says its unit, its default and where the default comes from.
+import { type Static, type TSchema, Type } from "typebox";
 import { architectures } from "./sae.ts";
 import { closed, IdOrName, Name, oneOf } from "./schema.ts";
+
+interface Said {
+  readonly unit: string;
+  /** Of what depends on other settings; a constant is the schema's own `default`. */
+  readonly otherwise?: string;
+  readonly source: string;
+}
+
+/** An optional setting: `make` is given the description, and the unit and source as extensions of the schema. */
+function knob<S extends TSchema>(
+  meaning: string,
+  { unit, otherwise, source }: Said,
+  make: (words: Record<string, unknown>) => S,
+) {
+  const description = `${meaning}${otherwise === undefined ? "" : `; ${otherwise} if absent`}`;
+  return Type.Optional(make({ description, "x-unit": unit, "x-source": source }));
+}
+
+const integer = (minimum: number, maximum: number, more: object = {}) => (words: object) =>
+  Type.Integer({ minimum, maximum, ...more, ...words });
+const number = (limits: object) => (words: object) => Type.Number({ ...limits, ...words });
+const boolean = (standard: boolean) => (words: object) => Type.Boolean({ default: standard, ...words });
+
+const gao = "Gao et al. 2024, appendix A";
+const jumpRelu = "Rajamanoharan et al. 2024 (JumpReLU), appendix J";
+
+/** What may differ between saes that learn from one forward pass. */
+const ofEach = {
+  width: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_048_576,
+      description: "number of features; this or expansion",
+      "x-unit": "features",
+      "x-source": "Qwen-Scope table 1: 16 or 64 times d_model",
+    }),
+  ),
+  expansion: Type.Optional(
+    Type.Number({
+      exclusiveMinimum: 0,
+      maximum: 4096,
+      description: "width as a multiple of the model's d_model; this or width",
+      "x-unit": "× d_model",
+      "x-source": "Qwen-Scope table 1: 16, 64",
+    }),
+  ),
+  k: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 4096,
+      description: "features kept per token; of batch_topk on average, of jumprelu the target",
+      "x-unit": "features per token",
+      "x-source": "Qwen-Scope table 1: 50, 100",
+    }),
+  ),
+  k_start: knob(
+    "k of the first step, falling linearly to k over k_anneal_steps; not of jumprelu",
+    { unit: "features per token", otherwise: "k", source: "dictionary_learning" },
+    integer(1, 4096),
+  ),
+  learning_rate: knob(
+    "peak rate of Adam",
+    { unit: "per step", otherwise: "2e-4 / sqrt(width / 2^14)", source: "Gao et al. 2024, figure 3, as in sparsify" },
+    number({ exclusiveMinimum: 0, maximum: 1 }),
+  ),
+  aux_k: knob(
+    "dead features in the auxiliary loss, at most as many as are dead; with none dead it is not computed",
+    { unit: "features per token", otherwise: "d_model / 2", source: gao },
+    integer(0, 8192),
+  ),
+  prefixes: knob(
+    "where the nested dictionaries of matryoshka_topk end, ascending, the last at the width",
+    {
+      unit: "features",
+      otherwise: "1/32, 3/32, 7/32, 15/32 and all of the width",
+      source: "Bussmann et al. 2025; shares as in dictionary_learning",
+    },
+    (words) => Type.Array(Type.Integer({ minimum: 1 }), { minItems: 1, maxItems: 32, ...words }),
+  ),
+};
+
+const SaeVariant = closed(ofEach, { title: "SaeVariant" });
+
+const batchTopK = { unit: "factor", otherwise: "0.99", source: "dictionary_learning: 0.999 from step 1000 on" };
+const ofArchitecture = {
+  threshold_beta: knob(
+    "memory of the running threshold of batch_topk, the inference rule",
+    batchTopK,
+    number({ minimum: 0, exclusiveMaximum: 1 }),
+  ),
+  start_threshold: knob(
+    "of jumprelu",
+    { unit: "activation of rows of norm 1", otherwise: "0.001", source: jumpRelu },
+    number({ exclusiveMinimum: 0, maximum: 1e6 }),
+  ),
+  bandwidth: knob(
+    "of jumprelu: width of the band around a threshold whose pre-activations move it",
+    { unit: "activation of rows of norm 1", otherwise: "0.001", source: jumpRelu },
+    number({ exclusiveMinimum: 0, maximum: 1e6 }),
+  ),
+  sparsity_weight: knob(
+    "of jumprelu: weight of (L0/k − 1)²",
+    { unit: "factor", otherwise: "1", source: "Rajamanoharan et al. 2024, appendix H; dictionary_learning: 1" },
+    number({ minimum: 0, maximum: 1e6 }),
+  ),
+  sparsity_warmup_steps: knob(
+    "of jumprelu: that weight rises linearly from 0",
+    { unit: "steps", otherwise: "10 % of the steps, at most 2000,", source: "dictionary_learning: 2000" },
+    integer(0, 1_000_000),
+  ),
+};
+
+export const instabilityActions = ["stop", "roll_back"] as const;
 
 export const SaeTrainInput = closed(
   {
     name: Type.Optional(
-      Type.Intersect([Name], { description: "the saes become {name}-layer{n}; the job's id if absent" }),
+      Type.Intersect([Name], {
+        description:
+          "the saes become {name}-layer{n}, with several variants {name}-layer{n}-w{width}-k{k}; the job's id if absent",
+      }),
     ),
     model_id: IdOrName,
     dataset_id: IdOrName,
+    activations_id: Type.Optional(
+      Type.String({
+        description:
+          "harvested activations to read instead of running the model (`activations.harvest`); context_tokens and holdout_fraction are then the harvest's",
+      }),
+    ),
     layers: Type.Array(Type.Integer({ minimum: 0 }), {
       minItems: 1,
       maxItems: 256,
       uniqueItems: true,
-      description: "one sae per layer, all from the same forward pass",
+      description: "one sae per layer and variant, all from the same forward pass",
     }),
     architecture: Type.Optional(oneOf(architectures, { default: "topk" })),
-    width: Type.Integer({ minimum: 1, maximum: 1_048_576, description: "number of features" }),
-    k: Type.Integer({ minimum: 1, maximum: 4096, description: "features kept per token" }),
+    ...ofEach,
+    variants: Type.Optional(
+      Type.Array(SaeVariant, {
+        minItems: 1,
+        maxItems: 16,
+        description: "several widths or k in one job: each layer gets an sae of each; instead of width and k",
+      }),
+    ),
+    k_anneal_steps: knob(
+      "k falls from k_start to k",
+      { unit: "steps", source: "dictionary_learning" },
+      integer(0, 1e9, { default: 0 }),
+    ),
     tokens: Type.Integer({
       minimum: 1,
       maximum: 1e12,
       description: "activations to train on; the dataset is repeated",
+      "x-unit": "tokens",
+      "x-source": "Qwen-Scope: about 5e8 by press reports",
     }),
-    batch_tokens: Type.Optional(
-      Type.Integer({ minimum: 16, maximum: 65_536, default: 4096, description: "activations per optimiser step" }),
+    batch_tokens: knob(
+      "activations per optimiser step",
+      { unit: "tokens", source: "SAELens" },
+      integer(16, 65_536, { default: 4096 }),
     ),
-    seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 })),
-    context_tokens: Type.Optional(
-      Type.Integer({ minimum: 8, maximum: 8192, default: 256, description: "tokens per sequence in the forward pass" }),
+    seed: knob(
+      "decides initial weights, the order of samples and rows, and which are held out",
+      { unit: "number", source: "ours" },
+      integer(0, Number.MAX_SAFE_INTEGER, { default: 0 }),
     ),
-    buffer_tokens: Type.Optional(
-      Type.Integer({ minimum: 16, maximum: 4_194_304, default: 32_768, description: "activations held to mix from" }),
+    context_tokens: knob(
+      "tokens per sequence in the forward pass",
+      { unit: "tokens", source: "ours" },
+      integer(8, 8192, { default: 256 }),
     ),
-    learning_rate: Type.Optional(
-      Type.Number({ exclusiveMinimum: 0, maximum: 1, description: "2e-4 / sqrt(width / 2^14) if absent" }),
+    buffer_tokens: knob(
+      "activations held to mix from",
+      { unit: "tokens", source: "SAELens: 20 batches" },
+      integer(16, 4_194_304, { default: 32_768 }),
     ),
-    warmup_steps: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: 1_000_000,
-        description: "linear; 5 % of the steps, at most 1000, if absent",
-      }),
+    warmup_steps: knob(
+      "linear rise of the learning rate from 0",
+      { unit: "steps", otherwise: "5 % of the steps, at most 1000,", source: "sparsify: 1000" },
+      integer(0, 1_000_000),
     ),
-    decay_fraction: Type.Optional(
-      Type.Number({
-        minimum: 0,
-        maximum: 1,
-        default: 0.2,
-        description: "last part of the steps, falling linearly to 0",
-      }),
+    decay_fraction: knob(
+      "last part of the steps, in which the learning rate falls linearly to 0",
+      { unit: "fraction of the steps", source: "dictionary_learning" },
+      number({ minimum: 0, maximum: 1, default: 0.2 }),
     ),
-    clip_norm: Type.Optional(
-      Type.Number({ exclusiveMinimum: 0, maximum: 1e6, default: 1, description: "of the gradients of one sae" }),
+    adam_beta1: knob(
+      "Adam's decay of the mean gradient",
+      { unit: "factor", otherwise: "0.9, of jumprelu 0,", source: `${gao}; ${jumpRelu}` },
+      number({ minimum: 0, exclusiveMaximum: 1 }),
     ),
-    aux_k: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: 8192,
-        description: "dead features in the auxiliary loss; d_model / 2 if absent",
-      }),
+    adam_beta2: knob(
+      "Adam's decay of the mean squared gradient",
+      { unit: "factor", source: gao },
+      number({ minimum: 0, exclusiveMaximum: 1, default: 0.999 }),
     ),
-    aux_weight: Type.Optional(Type.Number({ minimum: 0, maximum: 10, default: 1 / 32 })),
-    dead_after_tokens: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 1e12,
-        description: "a feature that did not fire for so long is dead; 10 000 000, or a fifth of tokens, if absent",
-      }),
+    adam_epsilon: knob(
+      "added to the root of the mean squared gradient",
+      { unit: "gradient", source: gao },
+      number({ exclusiveMinimum: 0, maximum: 1, default: 6.25e-10 }),
     ),
-    norm_filter: Type.Optional(
-      Type.Number({
-        minimum: 0,
-        maximum: 1e6,
-        default: 10,
-        description: "leave out activations above this multiple of the median norm, at least 1; 0 keeps all",
-      }),
+    clip_norm: knob(
+      "largest norm of the gradients of one sae; the decoder's are first made orthogonal to its rows, which keep length 1",
+      { unit: "‖gradient‖", source: "SAELens" },
+      number({ exclusiveMinimum: 0, maximum: 1e6, default: 1 }),
     ),
-    skip_first_position: Type.Optional(
-      Type.Boolean({ default: true, description: "leave out position 0 of sequences" }),
+    aux_weight: knob(
+      "weight of the auxiliary loss",
+      { unit: "factor", otherwise: "1/32, of jumprelu 0,", source: "Qwen-Scope §2.2; Gao et al. 2024" },
+      number({ minimum: 0, maximum: 10 }),
     ),
-    holdout_fraction: Type.Optional(
-      Type.Number({ exclusiveMinimum: 0, maximum: 0.5, default: 0.05, description: "of the samples, for the metrics" }),
+    dead_after_tokens: knob(
+      "a feature that did not fire for so long is dead",
+      { unit: "tokens", otherwise: "10 000 000, or a fifth of tokens,", source: "Gao et al. 2024" },
+      integer(1, 1e12),
     ),
-    evaluation_tokens: Type.Optional(
-      Type.Integer({ minimum: 64, maximum: 10_000_000, default: 16_384, description: "held-out activations measured" }),
+    ...ofArchitecture,
+    tied_start: knob("the encoder starts as the decoder's transpose", { unit: "yes/no", source: gao }, boolean(true)),
+    decoder_bias_start: knob("the decoder's bias at the start", { unit: "name", source: gao }, (words) =>
+      oneOf(["geometric_median", "mean", "zero"], { default: "geometric_median", ...words }),
     ),
-    checkpoint_every_steps: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1_000_000, description: "a checkpoint about every 30 s if absent" }),
+    median_tokens: knob(
+      "activations that this start is computed from, at most a full buffer",
+      { unit: "tokens", source: "ours" },
+      integer(1, 4_194_304, { default: 8192 }),
+    ),
+    scale_input: knob(
+      "learn from activations divided by a power of two near their mean distance to the median; folded back exactly",
+      { unit: "yes/no", source: "the rates above are for rows of norm about 1" },
+      boolean(true),
+    ),
+    norm_filter: knob(
+      "leave out activations above this multiple of the running median norm, at least 1; 0 keeps all",
+      { unit: "× median", source: "Marks et al. 2024; Qwen-Scope §2.2" },
+      number({ minimum: 0, maximum: 1e6, default: 10 }),
+    ),
+    skip_first_position: knob(
+      "leave out position 0 of sequences",
+      { unit: "yes/no", source: "Qwen-Scope §2.2" },
+      boolean(true),
+    ),
+    precision: knob("of weights, gradients and products", { unit: "name", source: "ours" }, (words) =>
+      oneOf(["float32"], { default: "float32", ...words }),
+    ),
+    spike_factor: knob(
+      "a batch whose fraction of variance unexplained is above this multiple of the median of the last 64 is not learned from, see on_instability; above 1, or 0: never",
+      { unit: "× median", source: "ours" },
+      number({ minimum: 0, maximum: 1e6, default: 10 }),
+    ),
+    on_instability: knob(
+      "what a value that is not finite or a spike does: stop fails the job; roll_back returns to the last checkpoint and leaves out the batch",
+      { unit: "name", source: "ours" },
+      (words) => oneOf(instabilityActions, { default: "roll_back", ...words }),
+    ),
+    maximum_rollbacks: knob(
+      "the job fails at the next instability after so many",
+      { unit: "times", source: "ours" },
+      integer(0, 1000, { default: 3 }),
+    ),
+    holdout_fraction: knob(
+      "for the metrics",
+      { unit: "fraction of the samples", source: "ours" },
+      number({ exclusiveMinimum: 0, maximum: 0.5, default: 0.05 }),
+    ),
+    evaluation_tokens: knob(
+      "held-out activations measured",
+      { unit: "tokens", source: "ours" },
+      integer(64, 10_000_000, { default: 16_384 }),
+    ),
+    checkpoint_every_steps: knob(
+      "at most so many steps between checkpoints, and never more than 5 minutes of work",
+      { unit: "steps", otherwise: "about every 30 s", source: "ours" },
+      integer(1, 1_000_000),
     ),
   },
   {
@@ -101,143 +287,25 @@ export const SaeTrainInput = closed(
 );
 export type SaeTrainInput = Static<typeof SaeTrainInput>;
 
+/** One of the saes that each layer gets, every default written out. */
+export interface SaeVariant {
+  readonly width: number;
+  readonly k: number;
+  readonly k_start: number;
+  readonly learning_rate: number;
+  readonly aux_k: number;
+  /** Of matryoshka_topk alone. */
+  readonly prefixes?: readonly number[];
+}
+
+type OfArchitecture = keyof typeof ofArchitecture | "prefixes";
+type StaysOptional = "name" | "activations_id" | "checkpoint_every_steps" | OfArchitecture;
+
 /** The input with every default written out, as the job row keeps it. */
-export type SaeTrainSettings = Required<Omit<SaeTrainInput, "name" | "checkpoint_every_steps">> & {
-  name?: string;
-  checkpoint_every_steps?: number;
-  /** Of the release that the job belongs to; a training by itself makes its own. */
-  release_id?: string;
-};
-
-export interface ModelShape {
-  readonly layers: number;
-  readonly dModel: number;
-  readonly vocabSize: number;
-  readonly contextLength: number;
-}
-
-/** η = 2e-4 / √(F / 2¹⁴), the rule of Gao et al. (2024). */
-export function defaultLearningRate(width: number): number {
-  return 2e-4 / Math.sqrt(width / 2 ** 14);
-}
-
-/** Checks the laws and writes the defaults that depend on other settings. `input` has its schema defaults already. */
-export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/input"): SaeTrainSettings {
-  input.layers.forEach((layer, index) => {
-    checkLayer(layer, model.layers, `${at}/layers/${index}`);
-  });
-  if (input.k > input.width) {
-    throw fieldProblem("K_ABOVE_WIDTH", `${at}/k`, `k is ${input.k}, the width is ${input.width}`);
-  }
-  const batch = input.batch_tokens ?? 4096;
-  if (input.tokens < batch) {
-    const detail = `tokens (${input.tokens}) is less than one batch (${batch})`;
-    throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/tokens`, detail);
-  }
-  const filter = input.norm_filter ?? 10;
-  // Below the median it would leave out most rows, and soon all of them.
-  if (filter > 0 && filter < 1) {
-    const detail = `norm_filter is ${filter}: it must be 0, which keeps all activations, or 1 and more`;
-    throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/norm_filter`, detail);
-  }
-  const context = Math.min(input.context_tokens ?? 256, model.contextLength);
-  const steps = Math.floor(input.tokens / batch);
-  const decay = Math.floor(steps * (input.decay_fraction ?? 0.2));
-  const warmup = input.warmup_steps ?? Math.min(1000, Math.floor(steps / 20), steps - decay);
-  if (warmup + decay > steps) {
-    const detail = `${warmup} steps of warm-up and ${decay} of decay do not fit into ${steps} steps of ${batch} tokens`;
-    throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/warmup_steps`, detail);
-  }
-  return {
-    ...input,
-    architecture: input.architecture ?? "topk",
-    batch_tokens: batch,
-    seed: input.seed ?? 0,
-    context_tokens: context,
-    buffer_tokens: Math.max(input.buffer_tokens ?? 32_768, batch),
-    learning_rate: input.learning_rate ?? defaultLearningRate(input.width),
-    warmup_steps: warmup,
-    decay_fraction: input.decay_fraction ?? 0.2,
-    clip_norm: input.clip_norm ?? 1,
-    aux_k: Math.min(input.aux_k ?? Math.floor(model.dModel / 2), input.width),
-    aux_weight: input.aux_weight ?? 1 / 32,
-    dead_after_tokens: input.dead_after_tokens ?? Math.min(10_000_000, Math.max(1, Math.floor(input.tokens / 5))),
-    norm_filter: filter,
-    skip_first_position: input.skip_first_position ?? true,
-    holdout_fraction: input.holdout_fraction ?? 0.05,
-    evaluation_tokens: input.evaluation_tokens ?? 16_384,
+export type SaeTrainSettings = Required<Omit<SaeTrainInput, StaysOptional | "expansion" | "variants">> &
+  Pick<SaeTrainInput, StaysOptional> & {
+    /** At least one. `width`, `k` and the like beside it are those of the first. */
+    variants: SaeVariant[];
+    /** Of the release that the job belongs to; a training by itself makes its own. */
+    release_id?: string;
   };
-}
-
-export function checkLayer(layer: number, count: number, pointer: string): void {
-  if (layer < count) return;
-  const detail = `layer ${layer} does not exist; the model has layers 0 to ${count - 1}`;
-  throw fieldProblem("LAYER_OUT_OF_RANGE", pointer, detail);
-}
-
-/** What a machine can do, from the capability row of a worker; measured values replace these. */
-export interface Machine {
-  /** multiply-adds ×2 per second that the encoder products reach */
-  readonly flopsPerSecond: number;
-  readonly memoryBytes: number | null;
-}
-
-/** Two cores of an AMD Zen 5 reached 300–395 GFLOP/s on encoder products, about a third of it over a whole step. */
-export const referenceMachine: Machine = { flopsPerSecond: 120e9, memoryBytes: null };
-
-export const TrainEstimate = Type.Object(
-  {
-    steps: Type.Integer(),
-    parameters: Type.Integer({ description: "of all saes together" }),
-    flops: Type.Number(),
-    duration_s: Type.Number({ description: "a rough expectation, within a factor of about 3" }),
-    memory_bytes: Type.Integer({ description: "parameters, gradients, optimiser state, activations and the model" }),
-    output_bytes: Type.Integer({ description: "of the saes' weights" }),
-    assumptions: Type.Object({ flops_per_second: Type.Number(), precision: Type.String() }),
-  },
-  { title: "SaeTrainEstimate" },
-);
-export type TrainEstimate = Static<typeof TrainEstimate>;
-
-/**
- * Cost of a training run, float32.
- * Per activation and sae: encoder forward and its weight gradient, 2·2·D·F; sparse decode and its gradients, 2·4·k·D;
- * auxiliary loss, dense over dead rows, 2·3·aux_k·D; Adam, about 12 flops per parameter and step (2·D·F + F + D of
- * them). The model's forward costs 2 flops per weight up to the highest layer: 12·D² a layer, and runs once for all saes.
- * Memory: weights, gradients and two moments (16 bytes per parameter), pre-activations of one micro-batch of 1024 rows
- * with their gradient, the mixing buffer of every layer, and the model's own float32 copy.
- */
-export function estimateSaeTrain(
-  settings: SaeTrainSettings,
-  model: ModelShape,
-  machine: Machine = referenceMachine,
-): TrainEstimate {
-  const { width: F, k, tokens, layers } = settings;
-  const D = model.dModel;
-  const steps = Math.floor(tokens / settings.batch_tokens);
-  const perSae = 2 * D * F + F + D;
-  const perToken = 4 * D * F + 8 * k * D + 6 * settings.aux_k * D;
-  const modelWeights = 12 * D * D * (Math.max(...layers) + 1);
-  const flops = layers.length * (tokens * perToken + steps * 12 * perSae) + tokens * 2 * modelWeights;
-  const microBatch = Math.min(1024, settings.batch_tokens);
-  const memory =
-    layers.length * (16 * perSae + 4 * settings.buffer_tokens * D) +
-    2 * 4 * microBatch * F +
-    4 * (12 * D * D * model.layers + model.vocabSize * D);
-  return {
-    steps,
-    parameters: perSae * layers.length,
-    flops,
-    duration_s: flops / machine.flopsPerSecond,
-    memory_bytes: memory,
-    output_bytes: 4 * perSae * layers.length,
-    assumptions: { flops_per_second: machine.flopsPerSecond, precision: "float32" },
-  };
-}
-
-/** Refuses a run that no machine can hold, with both numbers. */
-export function checkMemory(estimate: TrainEstimate, machine: Machine, pointer = "/input/width"): void {
-  if (machine.memoryBytes === null || estimate.memory_bytes <= machine.memoryBytes) return;
-  const detail = `the run needs about ${estimate.memory_bytes} bytes, the largest worker has ${machine.memoryBytes}`;
-  throw fieldProblem("MEMORY_INSUFFICIENT", pointer, detail);
-}

@@ -184,12 +184,13 @@ export function createJobClaims(parts: {
       );
     },
 
-    async recordCheckpoint(fence, { step, digest, sizeBytes, metadata = {} }) {
+    async recordCheckpoint(fence, { step, digest, sizeBytes, blobs = [] }) {
       const { workspaceId, unused } = await db.$transaction(async (tx) => {
         const job = await holdRow(tx, fence);
         const key = { job_id: job.id, step: BigInt(step), epoch: job.epoch };
+        const metadata = { blobs: blobs.map((blob) => blob.digest) };
         const row = { workspace_id: job.workspace_id, digest, size_bytes: BigInt(sizeBytes), metadata };
-        await recordBlob(tx, job.workspace_id, { digest, sizeBytes });
+        for (const blob of [{ digest, sizeBytes }, ...blobs]) await recordBlob(tx, job.workspace_id, blob);
         await tx.jobCheckpoint.upsert({ where: { job_id_step_epoch: key }, create: { ...key, ...row }, update: row });
         const older = { job_id: job.id, NOT: { step: key.step, epoch: key.epoch } };
         const digests = (await tx.jobCheckpoint.findMany({ where: older })).map((one) => one.digest);

@@ -2,6 +2,7 @@
 // What a worker does to a job is in job-claims.ts.
 import { isTerminal } from "../domain/job.ts";
 import { type Job, type JobCheckpoint, type JobEvent, Prisma, type PrismaClient } from "../prisma/client/client.ts";
+import type { StoredBlob } from "./artifacts/store.ts";
 import type { Json, Transaction } from "./database.ts";
 import { followRows, type Notifications, notify } from "./notifications.ts";
 import { batchQueue, type Delivery, type Queue } from "./queue.ts";
@@ -82,10 +83,13 @@ export interface JobClaims {
   heartbeat(claim: JobClaim): Promise<{ readonly cancelRequested: boolean }>;
   progress(fence: Fence, progress: Json, options?: { step?: bigint | number; metrics?: Json }): Promise<void>;
   appendEvent(fence: Fence, type: string, data: Json): Promise<number>;
-  /** Records an already stored blob as the newest checkpoint, then forgets the older ones in the same commit. */
+  /**
+   * Records an already stored blob as the newest checkpoint, then forgets the older ones in the same commit. `blobs` are contents
+   * made so far that the job's end will show: they stay as long as the checkpoint does.
+   */
   recordCheckpoint(
     fence: Fence,
-    checkpoint: { step: bigint | number; digest: string; sizeBytes: number; metadata?: Json },
+    checkpoint: { step: bigint | number; digest: string; sizeBytes: number; blobs?: readonly StoredBlob[] },
   ): Promise<void>;
   /** First commit under epoch and state wins. */
   finish(claim: JobClaim, outcome: JobOutcome): Promise<JobRow>;

@@ -9,7 +9,15 @@ import { type Delivery, deliveryLimitSeconds } from "../platform/queue.ts";
 import { finishJob } from "./commit.ts";
 import { type DeviceExit, type DeviceLink, startDevice } from "./device-link.ts";
 import { problemOf } from "./failure.ts";
-import type { DeviceConfig, FromDevice, JobAssignment, JobOutcome, Progress, StopReason } from "./protocol.ts";
+import type {
+  CheckpointPointer,
+  DeviceConfig,
+  FromDevice,
+  JobAssignment,
+  JobOutcome,
+  Progress,
+  StopReason,
+} from "./protocol.ts";
 import { readOnlyCalls } from "./rows.ts";
 
 /** Between two renewals of a claim; the queue takes a claim for lost after 10 s without one. */
@@ -116,7 +124,7 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
 interface RunningJob {
   readonly claim: JobClaim;
   receive(message: JobMessage): void;
-  recordCheckpoint(checkpoint: { step: number; digest: string; sizeBytes: number }): Promise<void>;
+  recordCheckpoint(checkpoint: CheckpointPointer): Promise<void>;
   stop(reason: StopReason): void;
   lose(exit: DeviceExit): void;
   /** Resolves once, after everything the device said before its end has been written. */

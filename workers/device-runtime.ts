@@ -146,9 +146,9 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       },
       progress: (progress) => send({ type: "progress", jobId: job.jobId, progress }),
       event: (event, data) => send({ type: "job_event", jobId: job.jobId, event, data }),
-      async saveCheckpoint(bytes, step) {
+      async saveCheckpoint(bytes, step, made = []) {
         const blob = await blobs.put(bytes);
-        await calls.call("job.checkpoint", { jobId: job.jobId, checkpoint: { ...blob, step } });
+        await calls.call("job.checkpoint", { jobId: job.jobId, checkpoint: { ...blob, step, blobs: made } });
       },
     };
     try {

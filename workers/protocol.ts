@@ -56,6 +56,8 @@ export interface CheckpointPointer {
   readonly digest: string;
   readonly sizeBytes: number;
   readonly step: number;
+  /** Contents made so far that the job's end will show. */
+  readonly blobs?: readonly StoredBlob[];
 }
 
 export interface RequestAssignment {

@@ -1,6 +1,6 @@
 // Laws of model.import and sae.import.
 import type { JobInput } from "../../domain/job.ts";
-import { checkLayer } from "../../domain/training.ts";
+import { checkLayer } from "../../domain/training-laws.ts";
 import { checkNameFree, checkSource, referredModel, type Submission } from "./submission.ts";
 
 export async function resolveModelImport(submission: Submission, input: JobInput<"model.import">) {

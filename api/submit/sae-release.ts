@@ -3,13 +3,8 @@ import { newId } from "../../domain/id.ts";
 import type { JobInput } from "../../domain/job.ts";
 import { layerGroups, type SaeReleaseSettings } from "../../domain/release.ts";
 import type { SaeTrainSettings } from "../../domain/training.ts";
-import {
-  checkMemory,
-  estimateSaeTrain,
-  type Machine,
-  type ModelShape,
-  type TrainEstimate,
-} from "../../domain/training.ts";
+import { checkMemory, estimateSaeTrain, type Machine, type TrainEstimate } from "../../domain/training-cost.ts";
+import type { ModelShape } from "../../domain/training-laws.ts";
 import { checkSaeNames, machineFor, resolveTraining } from "./sae-train.ts";
 import { referredModel, type Submission } from "./submission.ts";
 import type { ChildJob } from "./table.ts";

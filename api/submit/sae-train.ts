@@ -2,19 +2,12 @@
 import type { JobInput } from "../../domain/job.ts";
 import { fieldProblem } from "../../domain/problem.ts";
 import { namePattern } from "../../domain/schema.ts";
-import {
-  checkMemory,
-  estimateSaeTrain,
-  type Machine,
-  type ModelShape,
-  referenceMachine,
-  resolveSaeTrain,
-  type SaeTrainSettings,
-  type TrainEstimate,
-} from "../../domain/training.ts";
+import type { SaeTrainSettings } from "../../domain/training.ts";
+import { checkMemory, estimateSaeTrain, type Machine, referenceMachine, type TrainEstimate } from "../../domain/training-cost.ts";
+import { type ModelShape, resolveSaeTrain } from "../../domain/training-laws.ts";
 import type { Job, Model } from "../../platform/database.ts";
-import { findDataset, referred } from "../lookup.ts";
-import { nameTaken, referredModel, type Submission } from "./submission.ts";
+import { fittingActivations } from "./activations.ts";
+import { nameTaken, referredDataset, referredModel, type Submission } from "./submission.ts";
 
 interface ResolvedTraining {
   readonly settings: SaeTrainSettings;
@@ -22,17 +15,16 @@ interface ResolvedTraining {
 }
 
 export async function resolveTraining(submission: Submission, input: JobInput<"sae.train">): Promise<ResolvedTraining> {
-  const { platform, caller, at } = submission;
   const model = await referredModel(submission, input.model_id);
-  const dataset = referred(
-    await findDataset(platform, caller.workspaceId, input.dataset_id),
-    "dataset",
-    input.dataset_id,
-    `${at}/dataset_id`,
-  );
+  const dataset = await referredDataset(submission, input.dataset_id);
   const shape = shapeOf(model);
-  const settings = resolveSaeTrain({ ...input, model_id: model.id, dataset_id: dataset.id }, shape, at);
-  return { settings, shape };
+  const named = { ...input, model_id: model.id, dataset_id: dataset.id };
+  const settings = resolveSaeTrain(named, shape, submission.at);
+  if (input.activations_id === undefined) return { settings, shape };
+  const { layers } = settings;
+  const manifest = await fittingActivations(submission, input.activations_id, { model, dataset, layers });
+  const { context_tokens, holdout_fraction } = manifest;
+  return { settings: { ...settings, context_tokens, holdout_fraction }, shape };
 }
 
 export async function resolveSaeTrainJob(submission: Submission, input: JobInput<"sae.train">) {

@@ -7,10 +7,10 @@ import type { JobKind } from "../../domain/job.ts";
 import { holdsScope } from "../../domain/key.ts";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
 import type { Source } from "../../domain/source.ts";
-import type { Model } from "../../platform/database.ts";
+import type { Dataset, Model } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
 import type { Caller } from "../context.ts";
-import { findModel, referred } from "../lookup.ts";
+import { findDataset, findModel, referred } from "../lookup.ts";
 
 export interface Submission {
   readonly platform: Platform;
@@ -22,6 +22,12 @@ export interface Submission {
 /** The model that an input names by id or name, or a problem that points at `model_id`. */
 export async function referredModel({ platform, caller, at }: Submission, idOrName: string): Promise<Model> {
   return referred(await findModel(platform, caller.workspaceId, idOrName), "model", idOrName, `${at}/model_id`);
+}
+
+/** The dataset that an input names by id or name, or a problem that points at `dataset_id`. */
+export async function referredDataset({ platform, caller, at }: Submission, idOrName: string): Promise<Dataset> {
+  const dataset = await findDataset(platform, caller.workspaceId, idOrName);
+  return referred(dataset, "dataset", idOrName, `${at}/dataset_id`);
 }
 
 export type NamedNoun = "model" | "sae" | "dataset";

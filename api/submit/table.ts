@@ -4,6 +4,7 @@ import { type JobInput, type JobKind, jobKind, jobKinds } from "../../domain/job
 import { type Metadata, parse } from "../../domain/schema.ts";
 import type { Json } from "../../platform/database.ts";
 import type { JobRow } from "../../platform/jobs.ts";
+import { resolveHarvest } from "./activations-harvest.ts";
 import { resolveBenchmarkAnalyze } from "./benchmark-analyze.ts";
 import { resolveModelImport, resolveSaeImport } from "./imports.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
@@ -16,6 +17,7 @@ type Resolver<K extends JobKind> = (submission: Submission, input: JobInput<K>) 
 const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "model.import": resolveModelImport,
   "sae.import": resolveSaeImport,
+  "activations.harvest": resolveHarvest,
   "sae.train": resolveSaeTrainJob,
   "sae.release": resolveSaeRelease,
   "benchmark.analyze": resolveBenchmarkAnalyze,

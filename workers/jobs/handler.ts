@@ -30,8 +30,15 @@ export interface JobContext {
   progress(progress: Progress): void;
   /** An event of the job's own stream, such as the metrics of a training step. */
   event(name: string, data: unknown): void;
-  /** Records a checkpoint; when this resolves it is committed and an earlier one may be gone. */
-  saveCheckpoint(bytes: AsyncIterable<Uint8Array> | Uint8Array, step: number): Promise<void>;
+  /**
+   * Records a checkpoint; when this resolves it is committed and an earlier one may be gone. `blobs`: contents put so far that
+   * the job's end will show, however long after; nobody else knows of them yet.
+   */
+  saveCheckpoint(
+    bytes: AsyncIterable<Uint8Array> | Uint8Array,
+    step: number,
+    blobs?: readonly StoredBlob[],
+  ): Promise<void>;
 }
 
 export type JobHandler<Input> = (input: Input, context: JobContext) => Promise<JobOutput>;

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { fieldProblem, Problem } from "../../domain/problem.ts";
 import type { SaeTrainSettings } from "../../domain/training.ts";
-import { harvest } from "../../engine/llm/harvest.ts";
 import { parseCheckpoint, serializeCheckpoint } from "../../engine/sae/checkpoint.ts";
 import { stepsOf } from "../../engine/sae/config.ts";
 import { createTrainer, type StepReport, type Trainer, type TrainerState } from "../../engine/sae/trainer.ts";
+import { type ActivationSource, checkShards, modelSource, readManifest, shardSource } from "../activation-source.ts";
 import { bytesOf } from "../bytes.ts";
 import { useModel, type WorkerModel } from "../open-models.ts";
 import { openSampleFile } from "../sample-file.ts";
@@ -23,8 +23,6 @@ import { type CurvePoint, createCurve } from "./training-curve.ts";
 import { trainingOptions } from "./training-options.ts";
 import type { TrainingRun } from "./training-run.ts";
 
-/** Tokens that go through the model together: a cancel waits for as many, and more would hardly be faster. */
-const HARVEST_TOKENS = 1024;
 const CHECKPOINT_EVERY_MS = 30_000;
 /** A large checkpoint is made rarely: at most a twentieth of the time goes into it. */
 const CHECKPOINT_SHARE = 20;
@@ -34,6 +32,8 @@ export const saeTrain: JobHandler<SaeTrainSettings> = async (settings, context) 
   const row = await context.catalog.model(settings.model_id);
   const dataset = await context.catalog.dataset(settings.dataset_id);
   await expectFreeNames(settings, context);
+  const manifest = settings.activations_id === undefined ? null : await readManifest(context, settings.activations_id);
+  if (manifest) await checkShards(manifest, context);
   const samples = await openSampleFile(context.blobs, dataset.digest, join(context.scratch, "samples.jsonl"));
   const lease = await useModel(context, row);
   try {
@@ -42,13 +42,16 @@ export const saeTrain: JobHandler<SaeTrainSettings> = async (settings, context) 
       samples,
       encode: (text) => model.encode(text),
       contextLength: Math.min(settings.context_tokens, row.context),
-      seed: settings.seed,
+      // Whoever harvested decided which samples are held out.
+      seed: manifest?.seed ?? settings.seed,
       heldOutFraction: settings.holdout_fraction,
     });
     await expectHeldOut(order);
+    const { layers } = settings;
+    const source = manifest ? shardSource(manifest, layers, context) : modelSource(model.language, order, { layers });
     const run = await startRun(settings, context, model);
     try {
-      await learn(run, order);
+      await learn(run, source);
       return await finishedOutput({ ...run, row, dataset, order });
     } finally {
       await run.trainer.close();
@@ -115,8 +118,8 @@ function stepOf(trainer: Trainer): number {
   return Math.floor(trainer.progress.done / trainer.configs.length);
 }
 
-async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
-  const { settings, context, model, trainer } = run;
+async function learn(run: TrainingRun, source: ActivationSource): Promise<void> {
+  const { settings, context, trainer } = run;
   const total = stepsOf(trainer.configs[0]!) * settings.batch_tokens;
   const meter = createProgressMeter(total, "tokens");
   const report = () => context.progress(meter.at(stepOf(trainer) * settings.batch_tokens));
@@ -128,14 +131,11 @@ async function learn(run: TrainingRun, order: TokenOrder): Promise<void> {
   // Interrupted while it was evaluated: the last checkpoint holds the trained weights.
   if (trainer.done) return;
 
-  const reading = readingFrom(order, run.place);
   const expectRows = createRowWatch(run);
-  const options = { layers: settings.layers, batchTokens: HARVEST_TOKENS };
-  for await (const batch of harvest(model.language, reading.sequences(), options)) {
+  for await (const { batch, next } of source.from(run.place)) {
     await context.step();
     const steps = await trainer.add(batch).catch(rethrowNotFinite);
-    // Batches are made of whole sequences, one after the other: what follows the last one has not been seen.
-    run.place = reading.after(batch.sequence[batch.rows - 1]!);
+    run.place = next;
     expectRows();
     for (const step of steps) run.curve.add(settings.layers[step.sae]!, step);
     if (steps.length > 0 && performance.now() >= metricsAt) {
@@ -184,30 +184,6 @@ async function stop(run: TrainingRun): Promise<never> {
   await saveCheckpoint(run);
   const reason = run.context.signal.reason === "preempt" ? "preempt" : "cancel";
   throw new Stopped(reason, reason === "cancel" ? await partialOutput(run) : null);
-}
-
-/** The sequences from a place on, and where each of them ends, for whoever has seen them all. */
-function readingFrom(order: TokenOrder, place: TokenPlace) {
-  const ends = new Map<number, TokenPlace>();
-  return {
-    async *sequences(): AsyncGenerator<Int32Array> {
-      let index = 0;
-      for await (const { ids, next } of order.from(place)) {
-        ends.set(index++, next);
-        yield ids;
-      }
-    },
-    /** The place after the sequence, which is the last that was seen. */
-    after(sequence: number): TokenPlace {
-      const next = ends.get(sequence);
-      if (!next) throw new Error(`sequence ${sequence} was never read`);
-      for (const index of ends.keys()) {
-        if (index > sequence) break;
-        ends.delete(index);
-      }
-      return next;
-    },
-  };
 }
 
 function latest(steps: readonly StepReport[]): StepReport[] {

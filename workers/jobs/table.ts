@@ -1,5 +1,6 @@
 /** Every job kind that a worker can run. A new kind is a handler in its own file and one line here. */
 import type { JobKind } from "../../domain/job.ts";
+import { activationsHarvest } from "./activations-harvest.ts";
 import { benchmarkAnalyze } from "./benchmark-analyze.ts";
 import type { JobHandler } from "./handler.ts";
 import { modelImport } from "./model-import.ts";
@@ -11,6 +12,7 @@ import { saeTrain } from "./sae-train.ts";
 export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "model.import": modelImport,
   "sae.import": saeImport,
+  "activations.harvest": activationsHarvest,
   "sae.train": saeTrain,
   "sae.release": saeRelease,
   "benchmark.analyze": benchmarkAnalyze,
