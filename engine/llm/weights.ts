@@ -4,17 +4,17 @@ import { realpath } from "node:fs/promises";
 import { dirname, relative } from "node:path";
 import type { SafetensorsDType } from "../../formats/safetensors.ts";
 import type { SafetensorsSet } from "../../formats/safetensors-index.ts";
-import type { DType } from "../onnx/graph.ts";
+import type { DType, FileRange } from "../onnx/graph.ts";
 import type { DecoderConfig } from "./config.ts";
 import { ModelConfigError } from "./config-json.ts";
-import type { StoredParameter } from "./inference-graph.ts";
+import type { StoredWeights } from "./inference-graph.ts";
 import { parameterSpecs } from "./parameters.ts";
+import type { QuantizedWeights } from "./quantized-weights.ts";
 
 const storedTypes: Partial<Record<SafetensorsDType, DType>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
-export interface CheckpointWeights {
-  readonly stored: (name: string) => StoredParameter;
-  /** The folder that the file names of `stored` are relative to: real paths, because links out of a folder are refused. */
+export interface CheckpointWeights extends StoredWeights {
+  /** The folder that the file names are relative to: real paths, because links out of a folder are refused. */
   readonly folder: string;
   readonly parameterBytes: number;
 }
@@ -24,10 +24,14 @@ export interface CheckpointWeights {
  *
  * @throws ModelConfigError naming the tensor that is missing, or has another shape than the config says, or a type that is not a float.
  */
-export async function checkWeights(config: DecoderConfig, set: SafetensorsSet): Promise<CheckpointWeights> {
+export async function checkWeights(
+  config: DecoderConfig,
+  set: SafetensorsSet,
+  quantized: QuantizedWeights | null = null,
+): Promise<CheckpointWeights> {
   const found = new Map<string, { path: string; dtype: DType; offset: number; lengthBytes: number }>();
   const paths = new Map<string, string>();
-  for (const file of set.files) paths.set(file.path, await realpath(file.path));
+  for (const { path } of [...set.files, ...(quantized ? [quantized] : [])]) paths.set(path, await realpath(path));
   for (const { name, shape } of parameterSpecs(config)) {
     const entry = set.tensors.get(name);
     if (!entry) throw new ModelConfigError(`tensor ${JSON.stringify(name)} is missing`);
@@ -45,12 +49,17 @@ export async function checkWeights(config: DecoderConfig, set: SafetensorsSet): 
   }
   // A hub cache links every file to a blob elsewhere, possibly each to another folder: the common parent serves all.
   const folder = commonFolder([...paths.values()]);
+  const within = ({ file, ...range }: FileRange) => ({ ...range, file: relative(folder, paths.get(file)!) });
   return {
     folder,
     parameterBytes: [...found.values()].reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
     stored(name) {
       const { path, dtype, offset, lengthBytes } = found.get(name)!;
       return { dtype, where: { file: relative(folder, path), offset, lengthBytes } };
+    },
+    blocks(name) {
+      const found = quantized?.blocks(name);
+      return found ? { bits: found.bits, packed: within(found.packed), scales: within(found.scales) } : null;
     },
   };
 }
