@@ -26,6 +26,7 @@ import { keyRoutes } from "./routes/keys.ts";
 import { landingRoutes } from "./routes/landing.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { saeRoutes } from "./routes/saes.ts";
+import { variantRoutes } from "./routes/variants.ts";
 
 export async function buildApp({ platform }: { platform: Platform }): Promise<App> {
   const app: App = Fastify({
@@ -61,6 +62,7 @@ export async function buildApp({ platform }: { platform: Platform }): Promise<Ap
   await app.register(healthRoutes);
   await app.register(modelRoutes);
   await app.register(saeRoutes);
+  await app.register(variantRoutes);
   await app.register(encodeRoutes);
   await app.register(datasetRoutes);
   await app.register(jobRoutes);

@@ -1,7 +1,7 @@
 // Finding what a request names: by id or by name, in the caller's workspace only.
 import { type IdKind, isId } from "../domain/id.ts";
 import { fieldProblem, Problem, type ProblemCode } from "../domain/problem.ts";
-import type { Dataset, Model, Sae } from "../platform/database.ts";
+import type { Dataset, Model, Sae, Variant } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
 
 function named(kind: IdKind, workspaceId: string, idOrName: string) {
@@ -18,6 +18,10 @@ export async function findSae(platform: Platform, workspaceId: string, idOrName:
 
 export async function findDataset(platform: Platform, workspaceId: string, idOrName: string): Promise<Dataset | null> {
   return platform.db.dataset.findFirst({ where: named("dataset", workspaceId, idOrName) });
+}
+
+export async function findVariant(platform: Platform, workspaceId: string, idOrName: string): Promise<Variant | null> {
+  return platform.db.variant.findFirst({ where: named("variant", workspaceId, idOrName) });
 }
 
 /** For a resource in the path: 404. */

@@ -6,6 +6,7 @@ export const idPrefixes = {
   model: "model",
   sae: "sae",
   release: "release",
+  variant: "variant",
   dataset: "dataset",
   artifact: "artifact",
   key: "key",

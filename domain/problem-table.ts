@@ -66,6 +66,11 @@ export const problemTable = {
     title: "There is no such model",
     fix: "GET /v1/models lists the models of this workspace.",
   },
+  VARIANT_NOT_FOUND: {
+    status: 404,
+    title: "There is no such variant",
+    fix: "GET /v1/variants lists the variants of this workspace.",
+  },
   SAE_NOT_FOUND: {
     status: 404,
     title: "There is no such sae",
@@ -262,6 +267,16 @@ export const problemTable = {
     status: 422,
     title: "The training produced a value that is not finite",
     fix: "Lower the learning rate or look at the data near the step that `detail` names.",
+  },
+  TRAINING_UNSTABLE: {
+    status: 422,
+    title: "The training's loss rose far above what it had been",
+    fix: "Lower the learning rate, raise spike_factor, or look at the batch that `detail` names; a resumed job goes on from its last checkpoint.",
+  },
+  CHECKPOINT_MISMATCH: {
+    status: 422,
+    title: "The checkpoint belongs to another run",
+    fix: "Resume on a worker with the runtime and instruction set that `detail` names, or submit the training again.",
   },
   RATE_LIMITED: {
     status: 429,

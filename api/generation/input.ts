@@ -9,14 +9,16 @@ import {
 } from "../../domain/completion.ts";
 import { fieldProblem } from "../../domain/problem.ts";
 import type { CompletionInput, Sequence } from "../../domain/request.ts";
+import { type Edit, maximumEdits, type Steering } from "../../domain/steering.ts";
 import type { Model } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
 import type { Caller } from "../context.ts";
-import { findModel, found } from "../lookup.ts";
+import { findModel, findVariant, found } from "../lookup.ts";
 import { resolveSteering } from "./steering.ts";
 
 export interface Generation {
-  readonly model: Model;
+  /** As the answer calls it: the model's name, or the variant's. */
+  readonly name: string;
   readonly input: CompletionInput;
 }
 
@@ -27,13 +29,13 @@ interface Asker {
 
 export async function completionInput(asker: Asker, body: CreateCompletion): Promise<Generation> {
   refuseUnsupported(body, neutralForCompletions);
-  const model = await modelOf(asker, body.model);
+  const target = await targetOf(asker, body.model);
   const prompts = listPrompts(body.prompt);
   const maxTokens = body.max_tokens ?? 16;
   return {
-    model,
+    name: target.name,
     input: {
-      ...(await shared(asker, model, body, prompts.length, maxTokens)),
+      ...(await shared(asker, target, body, prompts.length, maxTokens)),
       prompts,
       messages: null,
       chat_template_kwargs: {},
@@ -44,15 +46,15 @@ export async function completionInput(asker: Asker, body: CreateCompletion): Pro
 
 export async function chatInput(asker: Asker, body: CreateChatCompletion): Promise<Generation> {
   refuseUnsupported(body, neutralForChat);
-  const model = await modelOf(asker, body.model);
+  const target = await targetOf(asker, body.model);
   if (body.top_logprobs && body.logprobs !== true) {
     throw fieldProblem("SETTINGS_CONTRADICTORY", "/top_logprobs", "top_logprobs needs logprobs to be true");
   }
   const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
   return {
-    model,
+    name: target.name,
     input: {
-      ...(await shared(asker, model, body, 1, maxTokens)),
+      ...(await shared(asker, target, body, 1, maxTokens)),
       prompts: null,
       messages: body.messages,
       chat_template_kwargs: body.chat_template_kwargs ?? {},
@@ -61,25 +63,48 @@ export async function chatInput(asker: Asker, body: CreateChatCompletion): Promi
   };
 }
 
-async function modelOf({ platform, caller }: Asker, given: string): Promise<Model> {
-  return found(await findModel(platform, caller.workspaceId, given), "MODEL_NOT_FOUND", given);
+interface Target {
+  readonly name: string;
+  readonly model: Model;
+  /** A variant's own, before those of the request. */
+  readonly edits: Edit[];
+}
+
+async function targetOf({ platform, caller }: Asker, given: string): Promise<Target> {
+  const { workspaceId } = caller;
+  const model = await findModel(platform, workspaceId, given);
+  if (model) return { name: model.name, model, edits: [] };
+  const variant = found(await findVariant(platform, workspaceId, given), "MODEL_NOT_FOUND", given);
+  const base = found(await findModel(platform, workspaceId, variant.model_id), "MODEL_NOT_FOUND", variant.model_id);
+  return { name: variant.name, model: base, edits: variant.edits as Edit[] };
+}
+
+/** A variant's edits and then the request's: all of a layer read the same residual, and their changes add up. */
+async function editsOf(asker: Asker, { model, edits }: Target, steering: Steering | null, maxTokens: number | null) {
+  const target = { platform: asker.platform, workspaceId: asker.caller.workspaceId, model, maxTokens };
+  const count = edits.length + (steering?.edits.length ?? 0);
+  if (count > maximumEdits) {
+    const detail = `${edits.length} edits of the variant and ${count - edits.length} more are above ${maximumEdits}`;
+    throw fieldProblem("SETTINGS_CONTRADICTORY", "/steering/edits", detail);
+  }
+  const ofVariant = edits.length > 0 ? await resolveSteering(target, { ...steering, edits }, "/model") : [];
+  return [...ofVariant, ...(steering ? await resolveSteering(target, steering) : [])];
 }
 
 async function shared(
-  { platform, caller }: Asker,
-  model: Model,
+  asker: Asker,
+  target: Target,
   body: CreateCompletion | CreateChatCompletion,
   prompts: number,
   maxTokens: number | null,
 ) {
-  const steering = body.steering ?? null;
-  const edits = steering
-    ? await resolveSteering({ platform, workspaceId: caller.workspaceId, model, maxTokens }, steering)
-    : [];
+  const asked = body.steering ?? null;
+  const edits = await editsOf(asker, target, asked, maxTokens);
+  const steering = edits.length > 0 ? { edits, control: asked?.control ?? null } : null;
   const roles: Sequence["role"][] = steering
     ? [
         "steered",
-        ...(steering.include_baseline ? (["baseline"] as const) : []),
+        ...(asked?.include_baseline ? (["baseline"] as const) : []),
         ...(steering.control ? (["control"] as const) : []),
       ]
     : [null];
@@ -90,7 +115,7 @@ async function shared(
   }
   return {
     kind: "completion" as const,
-    model_id: model.id,
+    model_id: target.model.id,
     sequences: listSequences(roles, prompts, n, body.seed ?? drawSeed()),
     max_tokens: maxTokens,
     temperature: body.temperature ?? 1,
@@ -98,7 +123,7 @@ async function shared(
     top_k: body.top_k ?? 0,
     repetition_penalty: body.repetition_penalty ?? 1,
     stop: body.stop === undefined || body.stop === null ? [] : typeof body.stop === "string" ? [body.stop] : body.stop,
-    steering: steering ? { edits, control: steering.control ?? null } : null,
+    steering,
   };
 }
 

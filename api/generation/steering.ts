@@ -3,7 +3,7 @@ import { fieldProblem, Problem } from "../../domain/problem.ts";
 import type { ResolvedEdit } from "../../domain/request.ts";
 import { parseFeature } from "../../domain/sae.ts";
 import { checkGateLayer, checkSteering, type Edit, type Steering, selectTokens } from "../../domain/steering.ts";
-import { checkLayer } from "../../domain/training.ts";
+import { checkLayer } from "../../domain/training-laws.ts";
 import type { Model, Sae } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
 import { findSae, referred } from "../lookup.ts";
@@ -17,13 +17,14 @@ interface Target {
   readonly maxTokens: number | null;
 }
 
-export async function resolveSteering(target: Target, steering: Steering): Promise<ResolvedEdit[]> {
-  const errors = checkSteering(steering);
+/** `at`: JSON pointer of the steering in the request. */
+export async function resolveSteering(target: Target, steering: Steering, at = "/steering"): Promise<ResolvedEdit[]> {
+  const errors = checkSteering(steering, at);
   if (errors[0]) throw new Problem("STEERING_INVALID", `${errors[0].pointer}: ${errors[0].detail}`, { errors });
   const saes = new Map<string, Sae>();
   const edits: ResolvedEdit[] = [];
   for (const [index, edit] of steering.edits.entries()) {
-    edits.push(await resolveEdit(target, edit, `/steering/edits/${index}`, saes));
+    edits.push(await resolveEdit(target, edit, `${at}/edits/${index}`, saes));
   }
   return edits;
 }

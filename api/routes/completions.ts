@@ -31,13 +31,13 @@ export async function completionRoutes(app: App): Promise<void> {
       },
     },
     async (request, reply) => {
-      const { model, input } = await completionInput({ platform, caller: request.caller }, request.body);
+      const { name, input } = await completionInput({ platform, caller: request.caller }, request.body);
       const client = clientAbort(reply);
       const relay = await startRequest(platform, request.caller, input, client.signal);
       const head = {
         id: `cmpl-${relay.id.replace(/^req_/, "")}`,
         created: Math.floor(relay.createdAt.getTime() / 1000),
-        model: model.name,
+        model: name,
       };
       if (!request.body.stream) return completionBody(head, await collectAnswer(relay, input));
       const includeUsage = request.body.stream_options?.include_usage ?? false;

@@ -86,7 +86,8 @@ export async function modelRoutes(app: App): Promise<void> {
         tags: ["models"],
         operationId: "deleteModel",
         summary: "Delete a model",
-        description: "Refused while an sae or an unfinished job uses it. A directory's files stay where they are.",
+        description:
+          "Refused while an sae, a variant or an unfinished job uses it. A directory's files stay where they are.",
         params: ByIdOrName,
         response: { 204: Type.Null({ description: "deleted" }) },
       },
@@ -96,8 +97,13 @@ export async function modelRoutes(app: App): Promise<void> {
       const { id } = request.params;
       const model = found(await findModel(platform, workspaceId, id), "MODEL_NOT_FOUND", id);
       await refuseWhileUsed(platform, workspaceId, model.id, async () => {
-        const saes = await platform.db.sae.findMany({ where: { model_id: model.id }, take: 10 });
-        return saes.map((sae) => `the sae ${sae.name} (${sae.id})`);
+        const where = { model_id: model.id };
+        const saes = await platform.db.sae.findMany({ where, take: 10 });
+        const variants = await platform.db.variant.findMany({ where, take: 10 });
+        return [
+          ...saes.map((sae) => `the sae ${sae.name} (${sae.id})`),
+          ...variants.map((variant) => `the variant ${variant.name} (${variant.id})`),
+        ];
       });
       await platform.db.model.deleteMany({ where: { id: model.id } });
       return sendEmpty(reply, 204);

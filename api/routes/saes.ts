@@ -101,7 +101,7 @@ export async function saeRoutes(app: App): Promise<void> {
         tags: ["saes"],
         operationId: "deleteSae",
         summary: "Delete an sae",
-        description: "Refused while an unfinished job uses it.",
+        description: "Refused while a variant or an unfinished job uses it.",
         params: ByIdOrName,
         response: { 204: Type.Null({ description: "deleted" }) },
       },
@@ -110,7 +110,11 @@ export async function saeRoutes(app: App): Promise<void> {
       const { workspaceId } = request.caller;
       const { id } = request.params;
       const sae = found(await findSae(platform, workspaceId, id), "SAE_NOT_FOUND", id);
-      await refuseWhileUsed(platform, workspaceId, sae.id);
+      await refuseWhileUsed(platform, workspaceId, sae.id, async () => {
+        const where = { workspace_id: workspaceId, sae_ids: { has: sae.id } };
+        const variants = await platform.db.variant.findMany({ where, take: 10 });
+        return variants.map((variant) => `the variant ${variant.name} (${variant.id})`);
+      });
       const artifactIds = [sae.weights_artifact_id, sae.config_artifact_id].filter((one) => one !== null);
       await platform.db.$transaction([
         platform.db.sae.deleteMany({ where: { id: sae.id } }),

@@ -30,7 +30,15 @@ export async function referredDataset({ platform, caller, at }: Submission, idOr
   return referred(dataset, "dataset", idOrName, `${at}/dataset_id`);
 }
 
-export type NamedNoun = "model" | "sae" | "dataset";
+export type NamedNoun = "model" | "variant" | "sae" | "dataset";
+
+/** The jobs that will give the name to something when they end. */
+const importsOf: Readonly<Record<NamedNoun, JobKind | null>> = {
+  model: "model.import",
+  variant: "model.import",
+  sae: "sae.import",
+  dataset: null,
+};
 
 /** A name must be free now; two racing requests are settled by the unique index when the second one commits. */
 export async function checkNameFree(submission: Submission, noun: NamedNoun, name: string): Promise<void> {
@@ -38,14 +46,18 @@ export async function checkNameFree(submission: Submission, noun: NamedNoun, nam
   const pointer = `${at}/name`;
   if (looksLikeId(name)) throw fieldProblem("VALIDATION_FAILED", pointer, "a name must not look like an id");
   const where = { workspace_id: caller.workspaceId, name };
+  // A completion takes either as its `model`.
+  const modelOrVariant = async () =>
+    (await platform.db.model.findFirst({ where })) ?? (await platform.db.variant.findFirst({ where }));
   const holders = {
-    model: () => platform.db.model.findFirst({ where }),
+    model: modelOrVariant,
+    variant: modelOrVariant,
     sae: () => platform.db.sae.findFirst({ where }),
     dataset: () => platform.db.dataset.findFirst({ where }),
   };
   const holder = await holders[noun]();
   if (holder !== null) throw nameTaken(pointer, noun, name, holder.id);
-  const kind: JobKind | null = noun === "model" ? "model.import" : noun === "sae" ? "sae.import" : null;
+  const kind = importsOf[noun];
   if (kind === null) return;
   const job = await platform.db.job.findFirst({
     where: {
