@@ -7,6 +7,7 @@ import { CreateModel, ModelImportResult } from "./model.ts";
 import { Problem, ProblemDetails } from "./problem.ts";
 import { SaeReleaseInput, SaeReleaseResult } from "./release.ts";
 import { CreateSae, SaeImportResult } from "./sae.ts";
+import { SaeExportInput, SaeExportResult } from "./sae-export.ts";
 import { closed, examplesOf, Metadata, nullable, oneOf, Timestamp } from "./schema.ts";
 import { SaeTrainInput } from "./training.ts";
 
@@ -48,6 +49,12 @@ export const jobKinds = {
     description: "Reads an sae's files in a known layout, checks them against the model and registers the sae.",
     input: CreateSae,
     result: SaeImportResult,
+  },
+  "sae.export": {
+    title: "Export saes",
+    description: "Writes saes in a layout that other tools read; every file becomes an artifact.",
+    input: SaeExportInput,
+    result: SaeExportResult,
   },
   "activations.harvest": {
     title: "Harvest activations",

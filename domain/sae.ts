@@ -1,19 +1,43 @@
 // A sparse autoencoder for one tap of one model, and its features.
 import { type Static, Type } from "typebox";
-import { Problem } from "./problem.ts";
+import { fieldProblem, Problem } from "./problem.ts";
 import { closed, IdOrName, Metadata, Name, nullable, oneOf, Timestamp } from "./schema.ts";
 import { Source } from "./source.ts";
 
-export const architectures = ["topk"] as const;
-export const saeLayouts = ["saelens"] as const;
+export const architectures = ["topk", "batch_topk", "jumprelu", "matryoshka_topk"] as const;
+export type Architecture = (typeof architectures)[number];
+export const saeLayouts = ["saelens", "sparsify", "qwen_scope"] as const;
+const MAX_LAYERS = 256;
 
 export const CreateSae = closed(
   {
     name: Name,
     model_id: IdOrName,
-    layer: Type.Integer({ minimum: 0, description: "the sae reads and writes resid_post.{layer}" }),
+    layer: Type.Optional(
+      Type.Integer({ minimum: 0, description: "the sae reads and writes resid_post.{layer}; this or `layers`" }),
+    ),
+    layers: Type.Optional(
+      Type.Union(
+        [
+          Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1, maxItems: MAX_LAYERS, uniqueItems: true }),
+          closed({ from: Type.Integer({ minimum: 0 }), to: Type.Integer({ minimum: 1, description: "not included" }) }),
+        ],
+        { description: "several layers of one folder; the saes become {name}-layer{n} and share a release" },
+      ),
+    ),
     source: Source,
-    layout: oneOf(saeLayouts, { description: "how the files are laid out" }),
+    layout: oneOf(saeLayouts, {
+      description:
+        "saelens: cfg.json and sae_weights.safetensors; sparsify: cfg.json and sae.safetensors; qwen_scope: layer{n}.sae.pt; several layers in folders below",
+    }),
+    k: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 65_536,
+        description:
+          "features kept per token; needed for qwen_scope where no folder is named SAE-Res-{backbone}-W{width}-L0_{k}, elsewhere the files say it",
+      }),
+    ),
     metadata: Type.Optional(Metadata),
   },
   {
@@ -26,10 +50,41 @@ export const CreateSae = closed(
         source: { type: "directory", path: "/models/saes/layer10" },
         layout: "saelens",
       },
+      {
+        name: "qwen3-w32k",
+        model_id: "qwen3-1.7b-base",
+        layers: { from: 10, to: 14 },
+        source: { type: "directory", path: "/models/SAE-Res-Qwen3-1.7B-Base-W32K-L0_50" },
+        layout: "qwen_scope",
+      },
     ],
   },
 );
 export type CreateSae = Static<typeof CreateSae>;
+
+export interface PlannedImport {
+  readonly layer: number;
+  readonly name: string;
+}
+
+/** The saes that an import makes. Throws a problem unless one of `layer` and `layers` says which. */
+export function plannedImports({ name, layer, layers }: CreateSae, at = ""): PlannedImport[] {
+  if (layer !== undefined && layers === undefined) return [{ layer, name }];
+  if (layers === undefined || layer !== undefined) {
+    const detail = layers === undefined ? "is required, or `layers`" : "`layer` and `layers` exclude each other";
+    throw fieldProblem("VALIDATION_FAILED", `${at}/layer`, detail);
+  }
+  const list = Array.isArray(layers) ? layers : range(layers, `${at}/layers`);
+  return list.map((one) => ({ layer: one, name: `${name}-layer${one}` }));
+}
+
+function range({ from, to }: { readonly from: number; readonly to: number }, pointer: string): number[] {
+  if (to <= from || to - from > MAX_LAYERS) {
+    const detail = `from ${from} to ${to}: between 1 and ${MAX_LAYERS} layers are needed, \`to\` is not one of them`;
+    throw fieldProblem("VALIDATION_FAILED", pointer, detail);
+  }
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
 
 export const Sae = Type.Object(
   {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { newId } from "../domain/id.ts";
 import type { SparseAutoencoder } from "../engine/sae/architecture.ts";
+import type { SaeReader } from "../engine/sae/layouts/sae-reader.ts";
 import { writeSaelens } from "../engine/sae/layouts/saelens.ts";
 import { encodeStatistics, type FeatureStatistics, statisticsFile } from "./feature-statistics.ts";
 import type { JobContext } from "./jobs/handler.ts";
@@ -25,7 +26,7 @@ export interface StoredSae {
 }
 
 export interface SaeToStore {
-  readonly sae: SparseAutoencoder;
+  readonly sae: SparseAutoencoder | SaeReader;
   readonly modelName: string;
   readonly layer: number;
   readonly statistics: FeatureStatistics | null;
@@ -36,10 +37,11 @@ export async function storeSae(
   { sae, modelName, layer, statistics }: SaeToStore,
   prefix: string,
   context: Pick<JobContext, "scratch" | "blobs">,
+  step?: (features: number) => Promise<void>,
 ): Promise<StoredSae> {
   const folder = await mkdtemp(join(context.scratch, "sae-"));
   try {
-    await writeSaelens(folder, sae, { modelName, layer });
+    await writeSaelens(folder, sae, { modelName, layer, ...(step ? { step } : {}) });
     const store = async (name: string, contentType: string, content: Readable | Uint8Array) => {
       return { id: newId("artifact"), name: `${prefix}/${name}`, contentType, blob: await context.blobs.put(content) };
     };

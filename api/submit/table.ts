@@ -7,6 +7,7 @@ import type { JobRow } from "../../platform/jobs.ts";
 import { resolveHarvest } from "./activations-harvest.ts";
 import { resolveBenchmarkAnalyze } from "./benchmark-analyze.ts";
 import { resolveModelImport, resolveSaeImport } from "./imports.ts";
+import { resolveSaeExport } from "./sae-export.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
 import { resolveSaeTrainJob } from "./sae-train.ts";
 import type { Submission } from "./submission.ts";
@@ -17,6 +18,7 @@ type Resolver<K extends JobKind> = (submission: Submission, input: JobInput<K>) 
 const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "model.import": resolveModelImport,
   "sae.import": resolveSaeImport,
+  "sae.export": resolveSaeExport,
   "activations.harvest": resolveHarvest,
   "sae.train": resolveSaeTrainJob,
   "sae.release": resolveSaeRelease,

@@ -67,3 +67,51 @@ test("an sae that an unfinished job reads is not deleted", async () => {
   expect((await api.admin.delete(`/v1/saes/${sae.id}`)).status).toBe(204);
   expect((await api.admin.delete(`/v1/datasets/${dataset.id}`)).status).toBe(204);
 });
+
+test("several layers are planned as one import, each with a name of its own", async () => {
+  const several = (changes: object) =>
+    given({ name: "many", layer: undefined, layers: { from: 1, to: 3 }, ...changes });
+  const response = await api.admin.post("/v1/saes").send(several({}));
+  expect(response.status).toBe(202);
+  expect(response.body.input).toMatchObject({ layers: [1, 2] });
+  const send = (changes: object) => api.admin.post("/v1/saes").send(several({ name: "more", ...changes }));
+  expectProblem(await send({ layers: { from: 2, to: 2 } }), "VALIDATION_FAILED", "/layers");
+  expectProblem(await send({ layers: [3, 4] }), "LAYER_OUT_OF_RANGE", "/layers");
+  expectProblem(await send({ layer: 1 }), "VALIDATION_FAILED", "/layer");
+  expectProblem(await send({ layers: undefined }), "VALIDATION_FAILED", "/layer");
+  await saeRow(api, model, { name: "more-layer2" });
+  expectProblem(await send({}), "NAME_TAKEN", "/name");
+});
+
+test("a Qwen-Scope import needs k from a folder's name or from the request, and not two different ones", async () => {
+  const artifact = await api.admin.post("/v1/artifacts").send({ size_bytes: 0, digest: "0".repeat(64) });
+  const send = (path: string, changes: object) => {
+    const source = { type: "artifacts", files: [{ path, artifact_id: artifact.body.id }] };
+    return api.admin.post("/v1/saes").send(given({ name: "qwen", layout: "qwen_scope", source, ...changes }));
+  };
+  expectProblem(await send("layer1.sae.pt", {}), "VALIDATION_FAILED", "/k");
+  expectProblem(await send("SAE-Res-X-W32K-L0_50/layer1.sae.pt", { k: 100 }), "SETTINGS_CONTRADICTORY", "/k");
+});
+
+test("an export is refused for what its layout cannot hold, at the sae", async () => {
+  const other = await modelRow(api, api.platform.workspaceId, { name: "other-model" });
+  const a = await saeRow(api, model, { layer: 1 });
+  const send = (layout: string, saes: readonly { id: string }[], changes: object = {}) => {
+    const input = { sae_ids: saes.map(({ id }) => id), layout, ...changes };
+    return api.admin.post("/v1/jobs").send({ kind: "sae.export", input });
+  };
+  const sameLayer = await saeRow(api, model, { layer: 1 });
+  const wider = await saeRow(api, model, { layer: 2, width: 64 });
+  const elsewhere = await saeRow(api, other, { layer: 3 });
+  const jump = await saeRow(api, model, { layer: 3, architecture: "jumprelu", k: null });
+  expectProblem(await send("sparsify", [a, sameLayer]), "SETTINGS_CONTRADICTORY", "/input/sae_ids/1");
+  expectProblem(await send("sparsify", [a, elsewhere]), "SETTINGS_CONTRADICTORY", "/input/sae_ids/1");
+  expectProblem(await send("qwen_scope", [a, wider]), "SETTINGS_CONTRADICTORY", "/input/sae_ids/1");
+  expectProblem(await send("qwen_scope", [jump]), "SETTINGS_CONTRADICTORY", "/input/sae_ids/0");
+  expectProblem(await send("saelens", [{ id: "none" }]), "REFERENCE_NOT_FOUND", "/input/sae_ids/0");
+  expectProblem(await send("onnx", [a], { precision: "float16" }), "SETTINGS_CONTRADICTORY", "/input/precision");
+  const accepted = await send("onnx", [a, jump]);
+  expect(accepted.status).toBe(202);
+  expectBody(Job, accepted.body);
+  expectProblem(await api.admin.delete(`/v1/saes/${a.id}`), "RESOURCE_IN_USE");
+});

@@ -4,6 +4,7 @@ import { activationsHarvest } from "./activations-harvest.ts";
 import { benchmarkAnalyze } from "./benchmark-analyze.ts";
 import type { JobHandler } from "./handler.ts";
 import { modelImport } from "./model-import.ts";
+import { saeExport } from "./sae-export.ts";
 import { saeImport } from "./sae-import.ts";
 import { saeRelease } from "./sae-release.ts";
 import { saeTrain } from "./sae-train.ts";
@@ -12,6 +13,7 @@ import { saeTrain } from "./sae-train.ts";
 export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "model.import": modelImport,
   "sae.import": saeImport,
+  "sae.export": saeExport,
   "activations.harvest": activationsHarvest,
   "sae.train": saeTrain,
   "sae.release": saeRelease,

@@ -3,6 +3,7 @@
 
 import { mkdir } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import { releaseOfPath } from "../../../domain/qwen-scope-name.ts";
 import { readRows, type StoredTensor, transposed } from "../../../formats/stored-tensor.ts";
 import { floatTensor, openTorchArchive, type TorchArchive } from "../../../formats/torch-archive.ts";
 import { createTorchArchive } from "../../../formats/torch-archive-writer.ts";
@@ -13,45 +14,10 @@ import { copyFeatures, storedAs, type WriteSteps, type WrittenDType } from "./sa
 const tensorNames = ["W_enc", "W_dec", "b_enc", "b_dec"] as const;
 const filePattern = /^layer(\d{1,4})\.sae\.pt$/;
 
-export function qwenScopeFile(layer: number): string {
-  return `layer${layer}.sae.pt`;
-}
-
 /** The layer that a file's name says, or null when it is no file of this layout. */
 export function layerOfFile(name: string): number | null {
   const match = filePattern.exec(name);
   return match ? Number(match[1]) : null;
-}
-
-/** What the name of a Qwen-Scope repository says. */
-export interface QwenScopeRelease {
-  readonly backbone: string;
-  readonly width: number;
-  readonly k: number;
-}
-
-/**
- * `SAE-Res-{backbone}-W{width}-L0_{k}`, in front of it possibly `Qwen/` or, in a cache of the hub, `models--Qwen--`. A K after
- * the width multiplies by 1024. Null for any other name.
- */
-export function parseReleaseName(name: string): QwenScopeRelease | null {
-  const match = /^(?:models--[\w.-]+--|[\w.-]+\/)?SAE-Res-([\w.-]+)-W(\d{1,7})(K?)-L0_(\d{1,6})$/.exec(name);
-  if (!match) return null;
-  const width = Number(match[2]) * (match[3] ? 1024 : 1);
-  return { backbone: match[1]!, width, k: Number(match[4]) };
-}
-
-/** The release that the nearest of a path's folders is named after. */
-export function releaseOfPath(path: string): QwenScopeRelease | null {
-  for (let at = path; ; at = dirname(at)) {
-    const release = parseReleaseName(basename(at));
-    if (release || dirname(at) === at) return release;
-  }
-}
-
-export function releaseName({ backbone, width, k }: QwenScopeRelease): string {
-  const size = width % 1024 === 0 ? `${width / 1024}K` : `${width}`;
-  return `SAE-Res-${backbone}-W${size}-L0_${k}`;
 }
 
 export interface QwenScopeFacts {

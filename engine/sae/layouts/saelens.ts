@@ -14,6 +14,11 @@ import { copyFeatures, storedAs, type WriteSteps, type WrittenDType } from "./sa
 const writtenVersion = "6.54.12";
 const weightsFile = "sae_weights.safetensors";
 
+/** What cfg.json alone says. */
+export async function readSaelensOrigin(folder: string): Promise<SaeOrigin> {
+  return originOf(await readLayoutConfig(folder));
+}
+
 /** `openSaelens`, with the whole sae in memory. */
 export async function readSaelens(folder: string): Promise<{ sae: SparseAutoencoder; origin: SaeOrigin }> {
   const { reader, origin } = await openSaelens(folder);

@@ -2,16 +2,12 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseReleaseName, releaseName } from "../../../domain/qwen-scope-name.ts";
 import { openSession } from "../../../engine/runtime/session.ts";
 import { tensor } from "../../../engine/runtime/tensor.ts";
 import type { ActivationRule, SparseAutoencoder } from "../../../engine/sae/architecture.ts";
 import { onnxFiles, writeOnnx } from "../../../engine/sae/layouts/onnx.ts";
-import {
-  openQwenScope,
-  parseReleaseName,
-  releaseName,
-  writeQwenScope,
-} from "../../../engine/sae/layouts/qwen-scope.ts";
+import { openQwenScope, writeQwenScope } from "../../../engine/sae/layouts/qwen-scope.ts";
 import { collectSae, type OpenedLayout } from "../../../engine/sae/layouts/sae-reader.ts";
 import { openSaelens, readSaelens, writeSaelens } from "../../../engine/sae/layouts/saelens.ts";
 import { openSparsify, writeSparsify } from "../../../engine/sae/layouts/sparsify.ts";
