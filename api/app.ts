@@ -14,6 +14,7 @@ import { rateLimits } from "./plugins/rate-limits.ts";
 import { validation } from "./plugins/validation.ts";
 import { artifactContentRoutes } from "./routes/artifact-content.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
+import { capabilityRoutes } from "./routes/capabilities.ts";
 import { chatCompletionRoutes } from "./routes/chat-completions.ts";
 import { completionRoutes } from "./routes/completions.ts";
 import { datasetRoutes } from "./routes/datasets.ts";
@@ -60,6 +61,7 @@ export async function buildApp({ platform }: { platform: Platform }): Promise<Ap
 
   await app.register(landingRoutes);
   await app.register(healthRoutes);
+  await app.register(capabilityRoutes);
   await app.register(modelRoutes);
   await app.register(saeRoutes);
   await app.register(variantRoutes);
