@@ -6,6 +6,7 @@ import { rmsNorm } from "../ops/norm.ts";
 import { reshape, sizes } from "../ops/shape.ts";
 import { attention } from "./attention.ts";
 import type { DecoderConfig } from "./config.ts";
+import { deltaNet, type Recurrence } from "./delta-net.ts";
 import { denseFeedForward } from "./feed-forward.ts";
 import type { BlockWeights } from "./parameters.ts";
 
@@ -20,9 +21,11 @@ export interface BlockContext {
   readonly reshape: (x: Value, shape: Shape) => Value;
   /**
    * Mixes values over positions. query [S, kvHeads, group·T, headDim], already scaled by 1/√headDim, rows group-major;
-   * key and value [S, kvHeads, T, headDim]; result like query.
+   * key and value [S, kvHeads, T, headDim]; result like query. null in a delta net.
    */
-  readonly attend: (query: Value, key: Value, value: Value) => Value;
+  readonly attend: ((query: Value, key: Value, value: Value) => Value) | null;
+  /** null where no layer is a delta net. */
+  readonly recurrence: Recurrence | null;
 }
 
 /**
@@ -33,7 +36,9 @@ export function decoderBlock(h: Value, weights: BlockWeights, config: DecoderCon
   const scope = (name: string, build: () => Value) => h.graph.root.scope(name, build);
   const mixed = scope("attention", () => {
     const x = rmsNorm(h, weights.inputNorm, config.rmsEpsilon);
-    return attention(x, weights.mixer, config, context);
+    return weights.mixer.kind === "attention"
+      ? attention(x, weights.mixer, config, context)
+      : deltaNet(x, weights.mixer, config, context);
   });
   const between = add(h, mixed);
   const transformed = scope("mlp", () => {

@@ -238,9 +238,7 @@ function copyColumns({ rows, width, fixed }: Part, from: Place, to: Place, count
   for (let row = 0; row < rows; row++) {
     const source = ((from.slot * rows + row) * from.columns + from.start) * width;
     const target = ((to.slot * rows + row) * to.columns + to.start) * width;
-    // One number a row is what a decoded token has of keys: a call for it costs more than it moves.
-    if (numbers === 1) to.array[target] = from.array[source]!;
-    else to.array.set(from.array.subarray(source, source + numbers), target);
+    to.array.set(from.array.subarray(source, source + numbers), target);
   }
 }
 

@@ -13,16 +13,27 @@ export type ParameterValues = ReadonlyMap<string, Float32Array>;
 
 /**
  * A random start: matrices and embeddings from N(0, 0.02²), projections back into the residual stream from
- * N(0, 0.02²/(2·layers)) so that its variance does not grow with depth (Radford et al. 2019, section 2.3), norms 1, biases 0.
+ * N(0, 0.02²/(2·layers)) so that its variance does not grow with depth (Radford et al. 2019, section 2.3), norms 1, biases 0;
+ * in a delta net the decay rate from U(0.01, 16) (given as its logarithm) with bias 1, and the convolution from U(±1/√kernel).
  */
 export function initialParameters(config: DecoderConfig, seed: number): Map<string, Float32Array> {
   const root = createRandom(seed);
   const values = new Map<string, Float32Array>();
   for (const { name, shape, kind } of parameterSpecs(config)) {
     const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
-    if (kind === "norm") data.fill(1);
+    if (kind === "norm" || kind === "decay_bias") data.fill(1);
+    if (kind === "decay" || kind === "convolution") {
+      const random = root.fork(name);
+      const bound = 1 / Math.sqrt(shape.at(-1)!);
+      const draw = {
+        decay: () => Math.log(0.01 + 15.99 * random.float()),
+        convolution: () => bound * (2 * random.float() - 1),
+      };
+      for (let i = 0; i < data.length; i++) data[i] = draw[kind]();
+    }
     if (kind === "matrix" || kind === "embedding") {
-      const intoResidual = name.endsWith("o_proj.weight") || name.endsWith("down_proj.weight");
+      const intoResidual =
+        name.endsWith("o_proj.weight") || name.endsWith("out_proj.weight") || name.endsWith("down_proj.weight");
       const deviation = intoResidual ? 0.02 / Math.sqrt(2 * config.layers) : 0.02;
       const random = root.fork(name);
       for (let i = 0; i < data.length; i++) data[i] = deviation * random.normal();

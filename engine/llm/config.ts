@@ -1,6 +1,7 @@
 // What a decoder-only model is made of, read from Hugging Face's config.json in the words of transformers 4 and 5.
 
 import { flag, isObject, type Json, ModelConfigError, positive, size, tokenIds } from "./config-json.ts";
+import { type DeltaNet, parseDeltaNet } from "./delta-net-config.ts";
 import { type Family, type FamilyName, families, type LayerKind } from "./families.ts";
 import { parseRope, type Rope } from "./rope.ts";
 
@@ -25,6 +26,10 @@ export interface DecoderConfig {
   readonly inputBias: boolean;
   readonly outputBias: boolean;
   readonly mlpBias: boolean;
+  readonly centredNorms: boolean;
+  readonly outputGate: boolean;
+  /** Sizes of the layers whose mixer is a delta net; null: there are none. */
+  readonly deltaNet: DeltaNet | null;
   /** Ids that end a text, from config.json; generation_config.json may add some. */
   readonly eosTokenIds: readonly number[];
   readonly bosTokenId: number | null;
@@ -36,10 +41,11 @@ export interface DecoderConfig {
  * @throws ModelConfigError naming the key: an unknown family, a missing or impossible size, or a feature that would
  * change the numbers if it were ignored (sliding windows, rope scaling, another activation, quantised weights).
  */
-export function parseDecoderConfig(json: unknown): DecoderConfig {
-  if (!isObject(json)) throw new ModelConfigError("config.json is not an object");
-  const name = familyName(json);
+export function parseDecoderConfig(whole: unknown): DecoderConfig {
+  if (!isObject(whole)) throw new ModelConfigError("config.json is not an object");
+  const name = familyName(whole);
   const family: Family = families[name];
+  const json = decoderJson(whole, family);
   refuseUnknownMathematics(json);
   const dModel = size(json, "hidden_size");
   const heads = size(json, "num_attention_heads");
@@ -62,13 +68,16 @@ export function parseDecoderConfig(json: unknown): DecoderConfig {
     intermediate: size(json, "intermediate_size"),
     vocabulary: size(json, "vocab_size"),
     contextLength: size(json, "max_position_embeddings", family.defaults.contextLength),
-    rope: parseRope(json, headDim),
+    rope: parseRope(json, headDim, family.defaults.rotaryFactor),
     rmsEpsilon: positive(json, "rms_norm_eps", 1e-6),
     tiedEmbeddings: flag(json, "tie_word_embeddings", false),
     headNorm: family.headNorm,
     inputBias: family.inputBias === "configured" ? attentionBias : family.inputBias,
     outputBias: family.outputBias === "configured" ? attentionBias : family.outputBias,
     mlpBias: flag(json, "mlp_bias", false),
+    centredNorms: family.centredNorms,
+    outputGate: family.outputGate,
+    deltaNet: family.deltaNet ? parseDeltaNet(json) : null,
     eosTokenIds: tokenIds(json, "eos_token_id"),
     bosTokenId: tokenIds(json, "bos_token_id")[0] ?? null,
   };
@@ -81,12 +90,38 @@ function familyName({ model_type: name }: Json): FamilyName {
   );
 }
 
-function layerKinds(json: Json, { feedForward }: Family, layers: number): LayerKind[] {
+/** The decoder's own part of a multimodal config; what both say, the outer one decides. */
+function decoderJson(whole: Json, { textConfig }: Family): Json {
+  if (textConfig === null) return whole;
+  const inner = whole[textConfig];
+  if (!isObject(inner)) throw new ModelConfigError(`${textConfig} is missing or not an object`);
+  const shared = ["tie_word_embeddings", "eos_token_id", "bos_token_id", "quantization_config"];
+  const outer = shared.filter((key) => (whole[key] ?? null) !== null);
+  return { ...inner, ...Object.fromEntries(outer.map((key) => [key, whole[key]])) };
+}
+
+function layerKinds(json: Json, family: Family, layers: number): LayerKind[] {
+  const { feedForward } = family;
+  const mixers: Readonly<Record<string, LayerKind["mixer"]>> = {
+    full_attention: "attention",
+    ...(family.deltaNet ? { linear_attention: "delta_net" } : {}),
+  };
+  const kinds = layerTypes(json, family, layers).map((type): LayerKind => {
+    if (typeof type === "string" && Object.hasOwn(mixers, type)) return { mixer: mixers[type]!, feedForward };
+    const known = Object.keys(mixers).join(" and ");
+    throw new ModelConfigError(`layer_types: ${JSON.stringify(type)} is not supported; supported is ${known}`);
+  });
+  if (kinds.some(({ mixer }) => mixer === "attention")) return kinds;
+  throw new ModelConfigError("layer_types: a model without a full_attention layer is not supported");
+}
+
+function layerTypes(json: Json, family: Family, layers: number): unknown[] {
   if (Array.isArray(json.layer_types)) {
-    const other = json.layer_types.find((type) => type !== "full_attention");
-    if (other !== undefined) throw new ModelConfigError(`layer_types: ${JSON.stringify(other)} is not supported`);
+    if (json.layer_types.length === layers) return json.layer_types;
+    throw new ModelConfigError(`layer_types names ${json.layer_types.length} layers, num_hidden_layers is ${layers}`);
   }
-  return Array.from({ length: layers }, () => ({ mixer: "attention", feedForward }));
+  const interval = family.deltaNet ? size(json, "full_attention_interval", 4) : 1;
+  return Array.from({ length: layers }, (_, i) => ((i + 1) % interval === 0 ? "full_attention" : "linear_attention"));
 }
 
 function refuseUnknownMathematics(json: Json): void {
@@ -96,6 +131,7 @@ function refuseUnknownMathematics(json: Json): void {
   const activation = json.hidden_act ?? "silu";
   if (activation !== "silu")
     throw new ModelConfigError(`hidden_act ${JSON.stringify(activation)} is not supported; silu is`);
+  if (json.attn_output_gate === false) throw new ModelConfigError("attn_output_gate false is not supported; true is");
   if (json.quantization_config)
     throw new ModelConfigError("quantization_config: quantised checkpoints are not supported");
 }

@@ -2,11 +2,14 @@
 
 /** What mixes positions in a layer, and what transforms each position after it. */
 export interface LayerKind {
-  readonly mixer: "attention";
+  /** Softmax attention over all positions so far, or the gated delta rule on a state of fixed size. */
+  readonly mixer: "attention" | "delta_net";
   readonly feedForward: "dense";
 }
 
 export interface Family {
+  /** The key of config.json under which the decoder's own config lies; null: config.json is the decoder's. */
+  readonly textConfig: string | null;
   /** The class that transformers opens such a checkpoint with. */
   readonly architecture: string;
   /** What the names of the decoder's tensors begin with. */
@@ -17,42 +20,78 @@ export interface Family {
   readonly inputBias: boolean | "configured";
   /** Whether the attention's output projection carries a bias. */
   readonly outputBias: boolean | "configured";
+  /** Norms multiply by 1 + weight instead of weight (not the one inside a delta net). */
+  readonly centredNorms: boolean;
+  /** The query projection gives every head a second half: its sigmoid multiplies what the head read. */
+  readonly outputGate: boolean;
+  /** Whether layers are delta nets, but for every n-th (`full_attention_interval`, default 4), or as `layer_types` says. */
+  readonly deltaNet: boolean;
   readonly feedForward: LayerKind["feedForward"];
   /** What the family's own config class takes for keys that a file leaves out. */
   readonly defaults: {
     readonly headDim: number | null;
     readonly kvHeads: number | null;
     readonly contextLength: number;
+    /** The part of each head that is rotated. */
+    readonly rotaryFactor: number;
   };
 }
 
+const plain = {
+  textConfig: null,
+  tensorPrefix: "model",
+  centredNorms: false,
+  outputGate: false,
+  deltaNet: false,
+  feedForward: "dense",
+} as const;
+
+/** Three delta nets, then one layer of gated attention, and so on. */
+const hybrid = {
+  ...plain,
+  headNorm: true,
+  inputBias: "configured",
+  outputBias: "configured",
+  centredNorms: true,
+  outputGate: true,
+  deltaNet: true,
+  defaults: { headDim: 256, kvHeads: 4, contextLength: 32768, rotaryFactor: 0.25 },
+} as const;
+
 export const families = {
   qwen3: {
+    ...plain,
     architecture: "Qwen3ForCausalLM",
-    tensorPrefix: "model",
     headNorm: true,
     inputBias: "configured",
     outputBias: "configured",
-    feedForward: "dense",
-    defaults: { headDim: 128, kvHeads: 32, contextLength: 32768 },
+    defaults: { headDim: 128, kvHeads: 32, contextLength: 32768, rotaryFactor: 1 },
   },
   qwen2: {
+    ...plain,
     architecture: "Qwen2ForCausalLM",
-    tensorPrefix: "model",
     headNorm: false,
     inputBias: true,
     outputBias: false,
-    feedForward: "dense",
-    defaults: { headDim: null, kvHeads: 32, contextLength: 32768 },
+    defaults: { headDim: null, kvHeads: 32, contextLength: 32768, rotaryFactor: 1 },
   },
   llama: {
+    ...plain,
     architecture: "LlamaForCausalLM",
-    tensorPrefix: "model",
     headNorm: false,
     inputBias: "configured",
     outputBias: "configured",
-    feedForward: "dense",
-    defaults: { headDim: null, kvHeads: null, contextLength: 2048 },
+    defaults: { headDim: null, kvHeads: null, contextLength: 2048, rotaryFactor: 1 },
+  },
+  qwen3_5: {
+    ...hybrid,
+    textConfig: "text_config",
+    architecture: "Qwen3_5ForConditionalGeneration",
+    tensorPrefix: "model.language_model",
+  },
+  qwen3_5_text: {
+    ...hybrid,
+    architecture: "Qwen3_5ForCausalLM",
   },
 } as const satisfies Record<string, Family>;
 

@@ -4,15 +4,19 @@ import type { Session } from "../runtime/session.ts";
 import { type Tensor, tensor } from "../runtime/tensor.ts";
 import type { DecoderConfig } from "./config.ts";
 import { editLanes } from "./edit-graph.ts";
+import { layerMemory, type MemoryArray } from "./layer-memory.ts";
 
 /** Keys and values of earlier tokens for S sequences, per layer; positions beyond a sequence's length are finite filler. */
 export interface CacheView {
   /** Columns per sequence: a multiple of 64. */
   readonly columns: number;
-  /** [S, kvHeads, headDim, columns] */
+  /** [S, kvHeads, columns, headDim] */
   readonly keys: readonly Float32Array[];
   /** [S, kvHeads, columns, headDim] */
   readonly values: readonly Float32Array[];
+  /** Of layers that are delta nets, instead: [S, valueHeads, keyDim, valueDim] and [S, kernel − 1, channels]. */
+  readonly states: readonly Float32Array[];
+  readonly convolutions: readonly Float32Array[];
 }
 
 /** The edits of a batch as the graph takes them: C chunks of 16 lanes per sequence, sorted by layer. See edit-graph.ts. */
@@ -50,6 +54,8 @@ export interface ForwardInput {
   readonly sequences: number;
   /** New tokens of every sequence: shorter ones are padded at the end. */
   readonly tokens: number;
+  /** [S]: how many of them are not padding, for layers whose memory padding would change. Absent: all. */
+  readonly newLengths?: ArrayLike<number>;
   /** [S, T] */
   readonly ids: Int32Array;
   /** [S]; absent: nothing is cached. */
@@ -74,9 +80,14 @@ export interface ForwardResult {
   readonly logits: Float32Array;
   /** For each of `taps`: [S·T, D], after edits. */
   readonly taps: readonly Float32Array[];
-  /** Per layer, when asked for: [S, kvHeads, headDim, T] and [S, kvHeads, T, headDim]. */
+  /** Per layer, when asked for: [S, kvHeads, T, headDim]. */
   readonly newKeys: readonly Float32Array[];
   readonly newValues: readonly Float32Array[];
+  /** Of layers that are delta nets, instead, after the last real token: like CacheView. */
+  readonly newStates: readonly Float32Array[];
+  readonly newConvolutions: readonly Float32Array[];
+  /** [S] as given. */
+  readonly newLengths: ArrayLike<number> | null;
   /** With edits, [C, S, T, 16]: ‖change‖/‖h‖, and 1 where the gate was open. */
   readonly strength: Float32Array | null;
   readonly gates: Float32Array | null;
@@ -87,11 +98,10 @@ export const columnGroup = 64;
 
 export function forwardFeeds(config: DecoderConfig, input: ForwardInput): Record<string, Tensor> {
   const { sequences: S, tokens: T } = input;
-  const { kvHeads, headDim, layers, dModel } = config;
+  const { layers, dModel } = config;
   if (input.ids.length !== S * T) throw new RangeError(`ids: expected ${S} × ${T}, got ${input.ids.length}`);
   const int64 = (values: ArrayLike<number>, shape: number[]) =>
     tensor("int64", BigInt64Array.from(Array.from(values), BigInt), shape);
-  const columns = input.past?.columns ?? 0;
   // One new token is always run as one (decoding); more are always padded, so a token meets the same sums however it is batched.
   const padding = T === 1 ? 0 : (columnGroup - (T % columnGroup)) % columnGroup;
   const feeds: Record<string, Tensor> = {
@@ -103,17 +113,30 @@ export function forwardFeeds(config: DecoderConfig, input: ForwardInput): Record
     last_layer: int64([input.lastLayer ?? layers - 1], []),
     residual: tensor("float32", input.residual ?? new Float32Array(), [input.residual ? S * T : 0, dModel]),
   };
-  const empty = new Float32Array();
-  for (let layer = 0; layer < layers; layer++) {
-    feeds[`past_key.${layer}`] = tensor("float32", input.past?.keys[layer] ?? empty, [S, kvHeads, headDim, columns]);
-    feeds[`past_value.${layer}`] = tensor("float32", input.past?.values[layer] ?? empty, [
-      S,
-      kvHeads,
-      columns,
-      headDim,
-    ]);
+  if (config.deltaNet) feeds.new_lengths = int64(input.newLengths ?? new Int32Array(S).fill(T), [S]);
+  return Object.assign(feeds, memoryFeeds(config, input), editFeeds(config, input));
+}
+
+const viewNames = { key: "keys", value: "values", state: "states", convolution: "convolutions" } as const;
+
+function memoryFeeds(config: DecoderConfig, { sequences: S, past }: ForwardInput): Record<string, Tensor> {
+  const columns = past?.columns ?? 0;
+  const sizes: Readonly<Record<string, number>> = { S, P: columns };
+  const feeds: Record<string, Tensor> = {};
+  // Without a past the states are zeros; layers share them.
+  let zeros = new Float32Array();
+  const nothing = (count: number) => {
+    if (zeros.length < count) zeros = new Float32Array(count);
+    return zeros.subarray(0, count);
+  };
+  for (let layer = 0; layer < config.layers; layer++) {
+    for (const { name, past: symbolic } of layerMemory(config, layer)) {
+      const shape = symbolic.map((dim) => (typeof dim === "number" ? dim : sizes[dim]!));
+      const count = shape.reduce((a, b) => a * b, 1);
+      feeds[`past_${name}.${layer}`] = tensor("float32", past?.[viewNames[name]][layer] ?? nothing(count), shape);
+    }
   }
-  return Object.assign(feeds, editFeeds(config, input));
+  return feeds;
 }
 
 function editFeeds(
@@ -152,17 +175,23 @@ export async function runForward(session: Session, config: DecoderConfig, input:
   const fetch = [
     ...(wantsLogits ? ["logits"] : []),
     ...taps.map((layer) => `resid_post.${layer}`),
-    ...(input.cache ? layers.flatMap((layer) => [`key.${layer}`, `value.${layer}`]) : []),
+    ...(input.cache ? layers.flatMap((layer) => layerMemory(config, layer).map(({ name }) => `${name}.${layer}`)) : []),
     ...edited.map((layer) => `edit_strength.${layer}`),
     ...(edited.length > 0 ? ["gate_state"] : []),
   ];
   const out = await session.run(forwardFeeds(config, input), { fetch });
   const data = (name: string) => out[name]!.data as Float32Array;
+  const nothing = new Float32Array();
+  const remembered = (name: MemoryArray["name"]) =>
+    input.cache ? layers.map((layer) => (out[`${name}.${layer}`] ? data(`${name}.${layer}`) : nothing)) : [];
   return {
     logits: wantsLogits ? data("logits") : new Float32Array(),
     taps: taps.map((layer) => data(`resid_post.${layer}`)),
-    newKeys: input.cache ? layers.map((layer) => data(`key.${layer}`)) : [],
-    newValues: input.cache ? layers.map((layer) => data(`value.${layer}`)) : [],
+    newKeys: remembered("key"),
+    newValues: remembered("value"),
+    newStates: remembered("state"),
+    newConvolutions: remembered("convolution"),
+    newLengths: input.newLengths ?? null,
     strength: edited.length > 0 ? concatenated(edited.map((layer) => data(`edit_strength.${layer}`))) : null,
     gates: edited.length > 0 ? data("gate_state") : null,
   };

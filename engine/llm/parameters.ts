@@ -1,14 +1,17 @@
 // The parameters of a decoder by their Hugging Face names: one list that loading, training and writing share.
 
 import type { Value } from "../onnx/graph.ts";
+import { add } from "../ops/elementwise.ts";
 import type { DecoderConfig } from "./config.ts";
+import { type DeltaNetWeights, deltaNetSpecs, deltaNetWeights } from "./delta-net-parameters.ts";
+import type { LayerKind } from "./families.ts";
 import type { Linear } from "./linear.ts";
 
 export interface ParameterSpec {
   readonly name: string;
   readonly shape: readonly number[];
   /** What a random start draws it from, and whether weight decay applies to it (matrices only). */
-  readonly kind: "matrix" | "embedding" | "norm" | "bias";
+  readonly kind: "matrix" | "embedding" | "norm" | "centred_norm" | "bias" | "convolution" | "decay" | "decay_bias";
 }
 
 /** Names of the parameters outside the blocks, and what the names inside a block begin with. */
@@ -27,8 +30,8 @@ export function parameterSpecs(config: DecoderConfig): ParameterSpec[] {
   const { embedding, finalNorm, head, layer } = parameterNames(config);
   const specs: ParameterSpec[] = [
     { name: embedding, shape: [config.vocabulary, config.dModel], kind: "embedding" },
-    ...config.layerKinds.flatMap((_, index) => blockSpecs(config, layer(index))),
-    { name: finalNorm, shape: [config.dModel], kind: "norm" },
+    ...config.layerKinds.flatMap((kind, index) => blockSpecs(config, kind, layer(index))),
+    { name: finalNorm, shape: [config.dModel], kind: normKind(config) },
   ];
   if (!config.tiedEmbeddings) {
     specs.push({ name: head, shape: [config.vocabulary, config.dModel], kind: "embedding" });
@@ -36,23 +39,27 @@ export function parameterSpecs(config: DecoderConfig): ParameterSpec[] {
   return specs;
 }
 
-function blockSpecs(config: DecoderConfig, prefix: string): ParameterSpec[] {
+function blockSpecs(config: DecoderConfig, { mixer }: LayerKind, prefix: string): ParameterSpec[] {
   return [
-    norm(`${prefix}.input_layernorm`, config.dModel),
-    ...attentionSpecs(config, `${prefix}.self_attn`),
-    norm(`${prefix}.post_attention_layernorm`, config.dModel),
+    norm(config, `${prefix}.input_layernorm`, config.dModel),
+    ...(mixer === "attention"
+      ? attentionSpecs(config, `${prefix}.self_attn`)
+      : deltaNetSpecs(config, `${prefix}.linear_attn`)),
+    norm(config, `${prefix}.post_attention_layernorm`, config.dModel),
     ...denseSpecs(config, `${prefix}.mlp`),
   ];
 }
 
 function attentionSpecs(config: DecoderConfig, prefix: string): ParameterSpec[] {
   const { dModel, heads, kvHeads, headDim } = config;
+  const queries = heads * headDim * (config.outputGate ? 2 : 1);
+  const headNorm = (name: string) => norm(config, `${prefix}.${name}`, headDim);
   return [
-    ...linear(`${prefix}.q_proj`, heads * headDim, dModel, config.inputBias),
+    ...linear(`${prefix}.q_proj`, queries, dModel, config.inputBias),
     ...linear(`${prefix}.k_proj`, kvHeads * headDim, dModel, config.inputBias),
     ...linear(`${prefix}.v_proj`, kvHeads * headDim, dModel, config.inputBias),
     ...linear(`${prefix}.o_proj`, dModel, heads * headDim, config.outputBias),
-    ...(config.headNorm ? [norm(`${prefix}.q_norm`, headDim), norm(`${prefix}.k_norm`, headDim)] : []),
+    ...(config.headNorm ? [headNorm("q_norm"), headNorm("k_norm")] : []),
   ];
 }
 
@@ -69,8 +76,17 @@ function linear(name: string, out: number, into: number, bias: boolean): Paramet
   return bias ? [weight, { name: `${name}.bias`, shape: [out], kind: "bias" }] : [weight];
 }
 
-function norm(name: string, size: number): ParameterSpec {
-  return { name: `${name}.weight`, shape: [size], kind: "norm" };
+function norm(config: DecoderConfig, name: string, size: number): ParameterSpec {
+  return { name: `${name}.weight`, shape: [size], kind: normKind(config) };
+}
+
+function normKind({ centredNorms }: DecoderConfig): ParameterSpec["kind"] {
+  return centredNorms ? "centred_norm" : "norm";
+}
+
+/** What a norm of the model multiplies by, given its parameter. */
+export function normFactor({ centredNorms }: DecoderConfig, weight: Value): Value {
+  return centredNorms ? add(weight, 1) : weight;
 }
 
 /** The value of the graph that stands for the parameter of this name. */
@@ -95,7 +111,7 @@ export interface DenseWeights {
 
 export interface BlockWeights {
   readonly inputNorm: Value;
-  readonly mixer: AttentionWeights;
+  readonly mixer: AttentionWeights | DeltaNetWeights;
   readonly feedForwardNorm: Value;
   readonly feedForward: DenseWeights;
 }
@@ -103,22 +119,26 @@ export interface BlockWeights {
 export function blockWeights(config: DecoderConfig, parameters: Parameters, layer: number): BlockWeights {
   const prefix = parameterNames(config).layer(layer);
   const at = (name: string) => parameters(`${prefix}.${name}`);
+  const norm = (name: string) => normFactor(config, at(`${name}.weight`));
   const linear = (name: string, bias: boolean): Linear => ({
     weight: at(`${name}.weight`),
     bias: bias ? at(`${name}.bias`) : null,
   });
   return {
-    inputNorm: at("input_layernorm.weight"),
-    mixer: {
-      kind: "attention",
-      query: linear("self_attn.q_proj", config.inputBias),
-      key: linear("self_attn.k_proj", config.inputBias),
-      value: linear("self_attn.v_proj", config.inputBias),
-      output: linear("self_attn.o_proj", config.outputBias),
-      queryNorm: config.headNorm ? at("self_attn.q_norm.weight") : null,
-      keyNorm: config.headNorm ? at("self_attn.k_norm.weight") : null,
-    },
-    feedForwardNorm: at("post_attention_layernorm.weight"),
+    inputNorm: norm("input_layernorm"),
+    mixer:
+      config.layerKinds[layer]!.mixer === "delta_net"
+        ? deltaNetWeights((name) => at(`linear_attn.${name}`))
+        : {
+            kind: "attention",
+            query: linear("self_attn.q_proj", config.inputBias),
+            key: linear("self_attn.k_proj", config.inputBias),
+            value: linear("self_attn.v_proj", config.inputBias),
+            output: linear("self_attn.o_proj", config.outputBias),
+            queryNorm: config.headNorm ? norm("self_attn.q_norm") : null,
+            keyNorm: config.headNorm ? norm("self_attn.k_norm") : null,
+          },
+    feedForwardNorm: norm("post_attention_layernorm"),
     feedForward: {
       kind: "dense",
       gate: linear("mlp.gate_proj", config.mlpBias),

@@ -80,12 +80,14 @@ export function createPromptReader(
       ...(packed ? { edits: packed } : {}),
     });
     // Nothing that is not finite gets into memory that others will use.
-    if (!result.newKeys.findLast(({ length }) => length > 0)?.every(Number.isFinite)) {
+    const remembered = [result.newKeys, result.newStates].map((layers) => layers.findLast(({ length }) => length > 0));
+    if (!remembered.every((array) => array?.every(Number.isFinite) ?? true)) {
       throw new RangeError(`the prompt's tokens ${start} to ${start + tokens - 1} give something that is not a number`);
     }
     const counts = packed && layout ? countEdits(result, packed, layout, 0, tokens) : [];
-    const { newKeys, newValues } = result;
-    return { tokens, cached: { newKeys, newValues }, logits: last ? result.logits : null, counts };
+    const { newKeys, newValues, newStates, newConvolutions, newLengths } = result;
+    const cached = { newKeys, newValues, newStates, newConvolutions, newLengths };
+    return { tokens, cached, logits: last ? result.logits : null, counts };
   }
 
   return {

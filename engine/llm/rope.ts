@@ -9,13 +9,13 @@ export interface Rope {
 }
 
 /**
- * rope_theta at the top level (transformers 4) or inside rope_parameters (transformers 5). Refused: any scaling, a rotation of a
- * part of the head, and parameters per layer type, which would otherwise be passed over and leave the default theta.
+ * rope_theta and partial_rotary_factor at the top level (transformers 4) or inside rope_parameters (transformers 5). Refused: any
+ * scaling, a part of the head in a family that rotates whole heads, and parameters per layer type, which would otherwise be passed over.
  */
-export function parseRope(json: Json, headDim: number): Rope {
+export function parseRope(json: Json, headDim: number, familyFactor: number): Rope {
   if (headDim % 2 !== 0) throw new ModelConfigError(`head_dim ${headDim} is odd; rotary positions need pairs`);
-  refusePartialRotation(json, "");
   let theta: number | null = null;
+  let factor = rotaryFactor(json, "", familyFactor);
   for (const key of ["rope_parameters", "rope_scaling"]) {
     const parameters = json[key];
     if (parameters === undefined || parameters === null) continue;
@@ -24,19 +24,26 @@ export function parseRope(json: Json, headDim: number): Rope {
     if (nested !== undefined) {
       throw new ModelConfigError(`${key}.${nested}: rotary parameters per layer type are not supported`);
     }
-    refusePartialRotation(parameters, `${key}.`);
+    factor = rotaryFactor(parameters, `${key}.`, familyFactor) ?? factor;
     const type = parameters.rope_type ?? parameters.type ?? "default";
     if (type !== "default") throw new ModelConfigError(`${key}: rope scaling ${JSON.stringify(type)} is not supported`);
     if (parameters.rope_theta !== undefined) theta ??= positive(parameters, "rope_theta", 10000);
   }
-  return { theta: theta ?? positive(json, "rope_theta", 10000), dims: headDim };
+  const dims = Math.floor(headDim * (factor ?? familyFactor));
+  if (dims < 2 || dims % 2 !== 0) {
+    throw new ModelConfigError(
+      `partial_rotary_factor rotates ${dims} of ${headDim} dimensions; an even number is needed`,
+    );
+  }
+  return { theta: theta ?? positive(json, "rope_theta", 10000), dims };
 }
 
-function refusePartialRotation(json: Json, prefix: string): void {
-  const factor = json.partial_rotary_factor ?? 1;
-  if (factor !== 1) {
-    throw new ModelConfigError(`${prefix}partial_rotary_factor ${JSON.stringify(factor)} is not supported; 1 is`);
-  }
+function rotaryFactor(json: Json, prefix: string, familyFactor: number): number | null {
+  const factor = json.partial_rotary_factor ?? null;
+  if (factor === null) return null;
+  if (typeof factor === "number" && factor > 0 && factor <= 1 && (familyFactor < 1 || factor === 1)) return factor;
+  const allowed = familyFactor < 1 ? "numbers above 0 and up to 1 are" : "1 is";
+  throw new ModelConfigError(`${prefix}partial_rotary_factor ${JSON.stringify(factor)} is not supported; ${allowed}`);
 }
 
 /** θ^(−2i/dims) for i = 0 … dims/2 − 1, computed as the checkpoints' own code does: in float32. */

@@ -1,8 +1,8 @@
 // The differentiable forward of a decoder: whole sequences under causal attention, every size known when the graph is built.
 
 import type { Graph, Value } from "../onnx/graph.ts";
-import { add, cast, div, greaterOrEqual, max, mul, neg } from "../ops/elementwise.ts";
-import { gather, gatherElements } from "../ops/indexing.ts";
+import { add, cast, div, greaterOrEqual, max, mul, neg, sigmoid, softplus } from "../ops/elementwise.ts";
+import { gather, gatherElements, pad } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
 import { rmsNorm } from "../ops/norm.ts";
 import { reduceSum } from "../ops/reduce.ts";
@@ -10,8 +10,11 @@ import { reshape, transpose, unsqueeze } from "../ops/shape.ts";
 import { logSoftmax, softmax } from "../ops/softmax.ts";
 import { type BlockContext, decoderBlock } from "./block.ts";
 import type { DecoderConfig } from "./config.ts";
+import { deltaRuleInChunks } from "./delta-chunks.ts";
+import type { Recurrence } from "./delta-net.ts";
+import type { DeltaNet } from "./delta-net-config.ts";
 import { linear } from "./linear.ts";
-import { blockWeights, type Parameters, parameterNames } from "./parameters.ts";
+import { blockWeights, normFactor, type Parameters, parameterNames } from "./parameters.ts";
 import { inverseFrequencies } from "./rope.ts";
 
 export interface TrainingShape {
@@ -61,8 +64,16 @@ export function forwardLogits(
   for (let layer = 0; layer < config.layers; layer++) {
     h = graph.scope(`layer${layer}`, () => decoderBlock(h, blockWeights(config, parameters, layer), config, context));
   }
-  const normed = rmsNorm(h, parameters(names.finalNorm), config.rmsEpsilon);
+  const normed = rmsNorm(h, normFactor(config, parameters(names.finalNorm)), config.rmsEpsilon);
   return linear(normed, { weight: parameters(names.head), bias: null });
+}
+
+function recurrenceFromStart(net: DeltaNet): Recurrence {
+  return {
+    gates: ({ decay, rate, bias, scale }) => ({ decay: mul(softplus(add(decay, bias)), scale), rate: sigmoid(rate) }),
+    withPast: (mixed) => pad(mixed, 1, net.kernel - 1, 0),
+    deltaRule: (inputs) => deltaRuleInChunks(inputs, net),
+  };
 }
 
 function trainingContext(graph: Graph, config: DecoderConfig, S: number, T: number): BlockContext {
@@ -85,5 +96,6 @@ function trainingContext(graph: Graph, config: DecoderConfig, S: number, T: numb
       const masked = add(reshape(scores, [S, kvHeads, group, T, T]), causal);
       return matMul(reshape(softmax(masked, -1), [S, kvHeads, group * T, T]), value);
     },
+    recurrence: config.deltaNet ? recurrenceFromStart(config.deltaNet) : null,
   };
 }

@@ -8,8 +8,11 @@ import { elementwise } from "./elementwise.ts";
 import type { Kernel } from "./kernel.ts";
 import { moving } from "./moving.ts";
 import { numeric } from "./numeric.ts";
+import { recurrent } from "./recurrent.ts";
 
 const kernels: Readonly<Record<string, Kernel>> = { ...elementwise, ...numeric, ...moving };
+/** Of the runtime's own domain. */
+const contributed: Readonly<Record<string, Kernel>> = { ...recurrent };
 
 /**
  * Outputs of the graph for these inputs, by name. External initializers are passed like inputs.
@@ -51,7 +54,7 @@ function evaluateNode(node: Node, feeds: Readonly<Record<string, NdArray>>, run:
     return evaluateBody(bodyOf(node, inputs[0]!.data[0] ? "then_branch" : "else_branch"), feeds, run);
   }
   if (node.opType === "Loop") return evaluateLoop(node, inputs, feeds, run);
-  const kernel = node.domain === "" ? kernels[node.opType] : undefined;
+  const kernel = (node.domain === "" ? kernels : contributed)[node.opType];
   if (!kernel) throw new TypeError(`${node.name}: there is no reference for ${node.opType}`);
   return kernel(inputs, node);
 }

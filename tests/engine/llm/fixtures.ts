@@ -11,6 +11,8 @@ export const fixtureNames = [
   "qwen3-gqa-f16",
   "llama-f16",
   "qwen2-bf16",
+  "qwen3-5-text-tied-f32",
+  "qwen3-5-multimodal-bf16",
 ] as const;
 
 export type FixtureName = (typeof fixtureNames)[number];
