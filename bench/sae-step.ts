@@ -6,8 +6,8 @@ import { cpus } from "node:os";
 import { createRandom } from "../engine/runtime/random.ts";
 import { openSession } from "../engine/runtime/session.ts";
 import { tensor } from "../engine/runtime/tensor.ts";
+import { architectures } from "../engine/sae/architectures/table.ts";
 import { resolveConfig } from "../engine/sae/config.ts";
-import { openGradients } from "../engine/sae/gradients.ts";
 import { preActivationGraph } from "../engine/sae/graphs.ts";
 import { createLearner, initialState } from "../engine/sae/learner.ts";
 import { type Contestant, type Spread, serveRounds, spread, startContestant } from "./contestant.ts";
@@ -104,7 +104,7 @@ async function play(role: string, size: Size): Promise<void> {
   const config = resolveConfig({ layer: 0, rows: size.batchRows * 1000, scaleInput: false, medianRows: 256, ...size });
   const state = initialState(config, x_BD, createRandom(1));
   if (role === "ours") {
-    const learner = createLearner(config, state, await openGradients(config, {}));
+    const learner = createLearner(config, state, await architectures.topk.open(config, {}));
     return serveRounds(async () => {
       await learner.step(x_BD);
     });

@@ -3,11 +3,11 @@
 
 import { gradients } from "../autodiff/gradient.ts";
 import { Graph, type Value } from "../onnx/graph.ts";
-import { add, cast, greaterOrEqual, mul, relu, sub, where } from "../ops/elementwise.ts";
-import { gather, slice } from "../ops/indexing.ts";
+import { add, cast, greaterOrEqual, mul, relu, where } from "../ops/elementwise.ts";
+import { slice } from "../ops/indexing.ts";
 import { gemm, matMul } from "../ops/matmul.ts";
+import { matMulInteger } from "../ops/quantized.ts";
 import { reduceSum, reduceSumSquare } from "../ops/reduce.ts";
-import { squeeze, unsqueeze } from "../ops/shape.ts";
 import { topK } from "../ops/topk.ts";
 
 export interface SaeSizes {
@@ -39,6 +39,15 @@ export function preActivationGraph(sizes: SaeSizes): Graph {
   return graph;
 }
 
+/** products_FB = (weights_FD − zero) · x_DB in integers. */
+export function integerProductGraph(dModel: number, width: number, zero: number): Graph {
+  const graph = new Graph("sae-integer-product");
+  const weights_FD = graph.input("weights", "uint8", [width, dModel]);
+  const x_DB = graph.input("x", "int8", [dModel, "B"]);
+  graph.output(matMulInteger(weights_FD, x_DB, zero), "products");
+  return graph;
+}
+
 /** x → the k active features of each row, largest first (z is 0 where fewer than k pre-activations are positive). */
 export function topKGraph(sizes: SaeSizes, k: number): Graph {
   const graph = new Graph("sae-topk");
@@ -46,37 +55,6 @@ export function topKGraph(sizes: SaeSizes, k: number): Graph {
   const { z_BK, features_BK } = topKOfRelu(graph, preActivations(graph, x_BD, sizes), k);
   graph.output(z_BK, "z");
   graph.output(cast(features_BK, "int32"), "features");
-  return graph;
-}
-
-/**
- * The forward pass of a training step and what of the backward pass is made of the same decoder rows.
- *
- *     error_BD = z_BK · W_dec[features_BK] + b_dec − x
- *     dz_BK    = error_BD · W_dec[features_BK]ᵀ      (∂(½‖error‖²)/∂z; meaningful where z > 0, which is where it is read)
- *
- * The K rows of each token are gathered once for both products: at 1024 rows, D 1024, F 16384, K 50 the gather and both
- * products add a fifth to the encoder's time, a dense decoder would add its double.
- */
-export function trainingGraph(sizes: SaeSizes, k: number): Graph {
-  const { dModel, width } = sizes;
-  const graph = new Graph("sae-training");
-  const x_BD = graph.input("x", "float32", ["B", dModel]);
-  const pre_BF = preActivations(graph, x_BD, sizes);
-  const W_dec_FD = graph.input("W_dec", "float32", [width, dModel]);
-  const b_dec_D = graph.input("b_dec", "float32", [dModel]);
-  const { z_BK, features_BK } = topKOfRelu(graph, pre_BF, k);
-
-  const directions_BKD = gather(W_dec_FD, features_BK);
-  const decoded_BD = squeeze(matMul(unsqueeze(z_BK, [1]), directions_BKD), [1]);
-  const error_BD = sub(add(decoded_BD, b_dec_D), x_BD);
-  const along_BK = squeeze(matMul(directions_BKD, unsqueeze(error_BD, [2])), [2]);
-
-  graph.output(z_BK, "z");
-  graph.output(cast(features_BK, "int32"), "features");
-  graph.output(error_BD, "error");
-  graph.output(along_BK, "dz");
-  graph.output(reduceSumSquare(error_BD, [1]), "squaredError");
   return graph;
 }
 

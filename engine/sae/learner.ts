@@ -7,9 +7,9 @@ import { noThreshold, type RunningThreshold, updateThreshold } from "./architect
 import { architectures } from "./architectures/table.ts";
 import { kAt, scheduleOf, sparsityCoefficientAt, type TrainingConfig } from "./config.ts";
 import { geometricMedian } from "./geometric-median.ts";
-import { listTensors, zeroTensors } from "./gradients.ts";
 import { expectNoSpike, withLoss } from "./instability.ts";
-import { adamUpdate, globalNorm, normaliseRows, projectOutRows } from "./optimiser.ts";
+import { zeroTensors } from "./kernels/memory.ts";
+import { adamUpdate, createSaeOptimiser, norm, normaliseRows } from "./optimiser.ts";
 import type { GradientWorkspace, SaeTensors } from "./workspace.ts";
 
 export interface LearnerState {
@@ -124,7 +124,12 @@ export interface Learner {
 }
 
 /** Changes the arrays of `state` in place; several learners may share a workspace, one step at a time. */
-export function createLearner(config: TrainingConfig, state: LearnerState, workspace: GradientWorkspace): Learner {
+export function createLearner(
+  config: TrainingConfig,
+  state: LearnerState,
+  workspace: GradientWorkspace,
+  threads = 0,
+): Learner {
   const { weights, m, v, silentRows_F } = state;
   const { gradients } = workspace;
   const { beta1, beta2, epsilon, batchRows, deadAfterRows } = config;
@@ -132,8 +137,7 @@ export function createLearner(config: TrainingConfig, state: LearnerState, works
   const schedule = scheduleOf(config);
   let { step, runningThreshold, recentFvu } = state;
 
-  const update = (name: keyof SaeTensors, options: { learningRate: number; gradientScale: number }) =>
-    adamUpdate(weights[name], gradients[name], { m: m[name], v: v[name] }, { beta1, beta2, epsilon, step, ...options });
+  const optimiser = createSaeOptimiser({ gradients, weights, m, v }, threads);
 
   return {
     get state() {
@@ -150,21 +154,16 @@ export function createLearner(config: TrainingConfig, state: LearnerState, works
       });
       const { fvu, aux, l0, fired_F, sparsity = 0, reconstruction = fvu, dThreshold_F, batchThreshold } = found;
 
-      projectOutRows(gradients.W_dec_FD, weights.W_dec_FD, config.dModel);
-      const gradientNorm = globalNorm(listTensors(gradients));
-      const thresholdNorm = dThreshold_F ? globalNorm([dThreshold_F]) : 0;
+      const gradientNorm = optimiser.projectedNorm();
+      const thresholdNorm = dThreshold_F ? norm(dThreshold_F) : 0;
       // Weights are changed only by what is finite, so that a bad batch cannot spoil what thousands of good ones made.
       if (!Number.isFinite(fvu + aux + gradientNorm + thresholdNorm)) {
         throw new RangeError(`step ${step + 1} is not finite: fvu ${fvu}, aux ${aux}, gradient norm ${gradientNorm}`);
       }
       expectNoSpike(fvu, recentFvu, config.spikeFactor);
       const learningRate = rateAt(schedule, step);
-      const options = { learningRate, gradientScale: Math.min(1, config.clipNorm / gradientNorm) };
-      update("W_enc_FD", options);
-      update("b_enc_F", options);
-      update("W_dec_FD", options);
-      update("b_dec_D", options);
-      normaliseRows(weights.W_dec_FD, config.dModel);
+      const gradientScale = Math.min(1, config.clipNorm / gradientNorm);
+      optimiser.update({ beta1, beta2, epsilon, step, learningRate, gradientScale });
       if (thresholds && dThreshold_F) {
         // Clipped apart: far from the target L0 the pull on the thresholds is thousands of times all other gradients.
         const gradientScale = Math.min(1, config.clipNorm / thresholdNorm);

@@ -3,8 +3,8 @@
 import { openSession } from "../runtime/session.ts";
 import { tensor } from "../runtime/tensor.ts";
 import { checkSae, expectFinite, type SparseAutoencoder } from "./architecture.ts";
-import { expectFinitePreActivations } from "./gradients.ts";
 import { preActivationGraph, topKGraph } from "./graphs.ts";
+import { expectFinitePreActivations } from "./pre-activations.ts";
 import type { RunsOn } from "./workspace.ts";
 
 /**

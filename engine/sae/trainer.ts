@@ -6,8 +6,8 @@ import { createRandom } from "../runtime/random.ts";
 import { expectFinite, type SparseAutoencoder } from "./architecture.ts";
 import { architectures } from "./architectures/table.ts";
 import { resolveConfig, stepsOf, type TrainingConfig, type TrainingOptions } from "./config.ts";
-import { copyTensors } from "./gradients.ts";
 import { LossSpike, TrainingUnstable } from "./instability.ts";
+import { copyTensors } from "./kernels/memory.ts";
 import {
   createLearner,
   initialState,
@@ -90,7 +90,9 @@ export async function createTrainer(options: TrainerOptions, state?: TrainerStat
     const workspace = workspaces.get(key) ?? (await architectures[config.architecture].open(config, runsOn));
     workspaces.set(key, workspace);
     const skipped = new Set(skip.filter((one) => one.sae === index).map((one) => one.batch));
-    trainings.push(createSaeTraining(config, { workspace, sae: index, skipped }, state?.saes[index]));
+    trainings.push(
+      createSaeTraining(config, { workspace, threads: runsOn.threads ?? 0, sae: index, skipped }, state?.saes[index]),
+    );
   }
 
   async function each(run: (training: SaeTraining) => Promise<StepMetrics[]>): Promise<StepReport[]> {
@@ -170,18 +172,21 @@ function expectFiniteLayers(configs: readonly TrainingConfig[], batch: Activatio
 
 interface SaeTrainingOptions {
   readonly workspace: GradientWorkspace;
+  readonly threads: number;
   readonly sae: number;
   readonly skipped: ReadonlySet<number>;
 }
 
 function createSaeTraining(config: TrainingConfig, options: SaeTrainingOptions, from?: SaeTrainingState) {
-  const { workspace, sae: index, skipped } = options;
+  const { workspace, threads, sae: index, skipped } = options;
   const { layer, dModel, batchRows } = config;
   const random = createRandom(config.seed);
   const filter = createTokenFilter(dModel, config, from?.filter);
   const buffer = createMixingBuffer(dModel, config.bufferRows, random.fork("order"), from?.buffer);
   const batch_BD = new Float32Array(batchRows * dModel);
-  let learner: Learner | null = from?.learner ? createLearner(config, copyState(from.learner), workspace) : null;
+  let learner: Learner | null = from?.learner
+    ? createLearner(config, copyState(from.learner), workspace, threads)
+    : null;
 
   const steps = () => learner?.state.step ?? 0;
 
@@ -189,7 +194,7 @@ function createSaeTraining(config: TrainingConfig, options: SaeTrainingOptions, 
 
   /** One batch drawn, and one step made with it; null when it is one to skip. */
   async function learn(): Promise<StepMetrics | null> {
-    learner ??= createLearner(config, initialState(config, buffer.peek(), random.fork("weights")), workspace);
+    learner ??= createLearner(config, initialState(config, buffer.peek(), random.fork("weights")), workspace, threads);
     buffer.draw(batchRows, batch_BD);
     const batch = steps() + batchesSkipped + 1;
     if (skipped.has(batch)) {

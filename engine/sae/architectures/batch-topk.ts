@@ -6,7 +6,7 @@ import { reduceSum } from "../../ops/reduce.ts";
 import { openSession } from "../../runtime/session.ts";
 import { tensor } from "../../runtime/tensor.ts";
 import type { ActivationRule } from "../architecture.ts";
-import { expectFinitePreActivations } from "../gradients.ts";
+import { expectFinitePreActivations } from "../pre-activations.ts";
 import type { BatchShape, RunsOn, Selector } from "../workspace.ts";
 import { createBatchSelection } from "./batch-selection.ts";
 

@@ -8,7 +8,8 @@ import { openSession } from "../../runtime/session.ts";
 import { tensor } from "../../runtime/tensor.ts";
 import type { ActivationRule } from "../architecture.ts";
 import type { AuxLoss } from "../aux-loss.ts";
-import { expectFinitePreActivations, totalVariance } from "../gradients.ts";
+import { expectFinitePreActivations } from "../pre-activations.ts";
+import { totalVariance } from "../variance.ts";
 import type { BatchShape, GradientWorkspace, RunsOn, SaeTensors } from "../workspace.ts";
 
 type Shape = Pick<BatchShape, "dModel" | "width" | "batchRows" | "microBatchRows">;

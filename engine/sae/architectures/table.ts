@@ -3,7 +3,7 @@
 import type { ActivationRule } from "../architecture.ts";
 import { createAuxLoss } from "../aux-loss.ts";
 import type { TrainingConfig } from "../config.ts";
-import { openGradients, zeroTensors } from "../gradients.ts";
+import { zeroTensors } from "../kernels/memory.ts";
 import { createSparseWorkspace } from "../sparse-workspace.ts";
 import type { GradientWorkspace, RunsOn, Selector } from "../workspace.ts";
 import { batchTopKRule, openBatchTopK, type RunningThreshold } from "./batch-topk.ts";
@@ -32,8 +32,7 @@ const topKRule: Architecture["rule"] = ({ k }) => ({ kind: "topk", k });
 export const architectures: Readonly<Record<ArchitectureName, Architecture>> = {
   topk: {
     learnsThresholds: false,
-    open: (config, runsOn) =>
-      config.kStart === config.k ? openGradients(config, runsOn) : sparse(config, runsOn, openTopK),
+    open: (config, runsOn) => sparse(config, runsOn, openTopK),
     rule: topKRule,
   },
   batch_topk: {
@@ -62,6 +61,11 @@ type OpenSelector = (shape: TrainingConfig, runsOn: RunsOn) => Promise<Selector>
 
 async function sparse(config: TrainingConfig, runsOn: RunsOn, open: OpenSelector): Promise<GradientWorkspace> {
   // A selector makes room for the most features that a step may ask for.
-  const selector = await open({ ...config, k: config.kStart }, runsOn);
-  return createSparseWorkspace(config, { ...partsOf(config, runsOn), selector, prefixEnds: config.prefixes });
+  const shape = { ...config, k: config.kStart };
+  const aux = createAuxLoss(config, runsOn);
+  return createSparseWorkspace(shape, runsOn, {
+    selector: await open(shape, runsOn),
+    aux,
+    prefixEnds: config.prefixes,
+  });
 }

@@ -2,8 +2,9 @@
 
 import { openSession } from "../../runtime/session.ts";
 import { tensor } from "../../runtime/tensor.ts";
-import { expectFinitePreActivations } from "../gradients.ts";
 import { topKGraph } from "../graphs.ts";
+import { expectFinitePreActivations } from "../pre-activations.ts";
+import { canBeScreened, openScreenedTopK } from "../screened-topk.ts";
 import type { BatchShape, RunsOn, Selector } from "../workspace.ts";
 
 /**
@@ -15,6 +16,12 @@ import type { BatchShape, RunsOn, Selector } from "../workspace.ts";
  * Source: Gao et al. 2024, §2.3; Qwen-Scope §2.
  */
 export async function openTopK(shape: BatchShape, runsOn: RunsOn): Promise<Selector> {
+  if ((runsOn.device ?? "cpu") !== "cpu" || !canBeScreened(shape)) return openDenseTopK(shape, runsOn);
+  return openScreenedTopK(shape, runsOn, await openDenseTopK({ ...shape, batchRows: shape.microBatchRows }, runsOn));
+}
+
+/** The same by one product with all features and the runtime's own TopK. */
+export async function openDenseTopK(shape: BatchShape, runsOn: RunsOn): Promise<Selector> {
   const { dModel, width, batchRows, microBatchRows: rows, k: most } = shape;
   const session = await openSession(topKGraph(shape, most), runsOn);
   const z_BK = new Float32Array(rows * most);

@@ -4,7 +4,7 @@ import { openBatchTopK } from "../../../engine/sae/architectures/batch-topk.ts";
 import { openJumpRelu } from "../../../engine/sae/architectures/jumprelu.ts";
 import { openTopK } from "../../../engine/sae/architectures/topk.ts";
 import { createAuxLoss } from "../../../engine/sae/aux-loss.ts";
-import { zeroTensors } from "../../../engine/sae/gradients.ts";
+import { zeroTensors } from "../../../engine/sae/kernels/memory.ts";
 import { createSparseWorkspace } from "../../../engine/sae/sparse-workspace.ts";
 import type { BatchShape, GradientWorkspace, StepSettings } from "../../../engine/sae/workspace.ts";
 import { openSafetensors, readTensorFloat32 } from "../../../formats/safetensors.ts";
@@ -28,15 +28,23 @@ const parts = () => ({ gradients: zeroTensors(D, F), aux: createAuxLoss(shape, r
 const architectures: Record<string, { open(): Promise<GradientWorkspace>; settings?: Partial<StepSettings> }> = {
   topk: {
     open: async () =>
-      createSparseWorkspace(shape, { ...parts(), selector: await openTopK(shape, runsOn), prefixEnds: [F] }),
+      createSparseWorkspace(shape, runsOn, { ...parts(), selector: await openTopK(shape, runsOn), prefixEnds: [F] }),
   },
   batch_topk: {
     open: async () =>
-      createSparseWorkspace(shape, { ...parts(), selector: await openBatchTopK(shape, runsOn), prefixEnds: [F] }),
+      createSparseWorkspace(shape, runsOn, {
+        ...parts(),
+        selector: await openBatchTopK(shape, runsOn),
+        prefixEnds: [F],
+      }),
   },
   matryoshka: {
     open: async () =>
-      createSparseWorkspace(shape, { ...parts(), selector: await openTopK(shape, runsOn), prefixEnds: [4, 10, F] }),
+      createSparseWorkspace(shape, runsOn, {
+        ...parts(),
+        selector: await openTopK(shape, runsOn),
+        prefixEnds: [4, 10, F],
+      }),
   },
   jumprelu: {
     open: () => openJumpRelu(shape, 0.4, runsOn, parts()),

@@ -8,9 +8,11 @@ import { reduceSumSquare } from "../../../engine/ops/reduce.ts";
 import { topK } from "../../../engine/ops/topk.ts";
 import { openSession } from "../../../engine/runtime/session.ts";
 import { tensor } from "../../../engine/runtime/tensor.ts";
-import { openGradients, totalVariance } from "../../../engine/sae/gradients.ts";
-import { sortByFeature, sumRowsByFeature } from "../../../engine/sae/sparse-gradient.ts";
-import type { BatchShape, SaeTensors } from "../../../engine/sae/workspace.ts";
+import { openTopK } from "../../../engine/sae/architectures/topk.ts";
+import { createAuxLoss } from "../../../engine/sae/aux-loss.ts";
+import { createSparseWorkspace } from "../../../engine/sae/sparse-workspace.ts";
+import { totalVariance } from "../../../engine/sae/variance.ts";
+import type { BatchShape, SaeTensors, Selection } from "../../../engine/sae/workspace.ts";
 import { normals, randomSae } from "./support.ts";
 
 const shape: BatchShape = { dModel: 10, width: 30, k: 4, batchRows: 12, microBatchRows: 4, auxK: 3 };
@@ -19,8 +21,18 @@ const weights: SaeTensors = randomSae(D, F, { kind: "topk", k });
 const x_BD = normals(B * D, 77);
 const names = ["W_enc_FD", "b_enc_F", "W_dec_FD", "b_dec_D"] as const;
 const noDead = new Int32Array(0);
+const runsOn = { threads: 1 };
 
-const open = await openGradients(shape, { threads: 1 });
+async function openGradients(sizes: BatchShape) {
+  const parts = {
+    selector: await openTopK(sizes, runsOn),
+    aux: createAuxLoss(sizes, runsOn),
+    prefixEnds: [sizes.width],
+  };
+  return createSparseWorkspace(sizes, runsOn, parts);
+}
+
+const open = await openGradients(shape);
 afterAll(() => open.close());
 
 async function computed(dead: Int32Array, auxCoefficient: number) {
@@ -149,23 +161,56 @@ describe("the sparse gradients", () => {
 
   it("do not depend on how the batch is cut into micro-batches, but for rounding", async () => {
     const { gradients } = await computed(Int32Array.of(3, 8), 0.5);
-    const whole = await openGradients({ ...shape, microBatchRows: B }, { threads: 1 });
+    const whole = await openGradients({ ...shape, microBatchRows: B });
     await whole.compute(weights, x_BD, Int32Array.of(3, 8), { auxCoefficient: 0.5, k });
     for (const name of names) expect(relativeError(gradients[name], whole.gradients[name])).toBeLessThan(1e-6);
     await whole.close();
   });
 
-  it("are right for a feature that most rows share, whose rows are summed four at a time", () => {
-    const features_BK = Int32Array.from({ length: B * 2 }, (_, i) => (i % 2 === 0 ? 5 : (i >> 1) % F));
-    const z_BK = Float32Array.from({ length: B * 2 }, (_, i) => (i % 7 === 0 ? 0 : 1 + i));
-    const expected = new Float64Array(F * D);
-    features_BK.forEach((f, i) => {
-      for (let d = 0; d < D; d++) expected[f * D + d]! += 3 * z_BK[i]! * x_BD[(i >> 1) * D + d]!;
+  for (const dModel of [3, 10, 16, 37]) {
+    it(`are those of plain loops for a feature that all rows share, at ${dModel} dimensions`, async () => {
+      // Entries per feature then cover every way in which rows are summed together: eight, two and one at a time.
+      const features = Int32Array.from({ length: B * 2 }, (_, i) =>
+        i % 2 === 0 ? 5 : (i >> 1) % 7 === 5 ? 6 : (i >> 1) % 7,
+      );
+      const z = Float32Array.from(features, (_, i) => 1 + (i % 5));
+      const offsets_B = Int32Array.from({ length: B + 1 }, (_, b) => 2 * b);
+      const selection: Selection = { offsets_B, features, z };
+      const sizes = { ...shape, dModel, k: 2 };
+      const sae = randomSae(dModel, F, { kind: "topk", k: 2 }, 9);
+      const rows = normals(B * dModel, 21);
+      const workspace = createSparseWorkspace(sizes, runsOn, {
+        selector: { select: async () => selection, close: async () => {} },
+        aux: createAuxLoss(sizes, runsOn),
+        prefixEnds: [F],
+      });
+      const { fvu } = await workspace.compute(sae, rows, noDead, { auxCoefficient: 0, k: 2 });
+
+      const scale = 2 / totalVariance(rows, dModel);
+      const [dW_enc, dW_dec] = [new Float64Array(F * dModel), new Float64Array(F * dModel)];
+      let squares = 0;
+      for (let b = 0; b < B; b++) {
+        const error = Float64Array.from({ length: dModel }, (_, d) => sae.b_dec_D[d]! - rows[b * dModel + d]!);
+        const entries = [2 * b, 2 * b + 1].map((i) => ({ from: features[i]! * dModel, z: z[i]! }));
+        for (const { from, z } of entries)
+          error.forEach((_, d) => {
+            error[d]! += z * sae.W_dec_FD[from + d]!;
+          });
+        for (const e of error) squares += e * e;
+        for (const { from, z } of entries) {
+          const dz = error.reduce((sum, e, d) => sum + e * sae.W_dec_FD[from + d]!, 0);
+          error.forEach((e, d) => {
+            dW_dec[from + d]! += scale * z * e;
+            dW_enc[from + d]! += scale * dz * rows[b * dModel + d]!;
+          });
+        }
+      }
+      expect(fvu).toBeCloseTo((squares * scale) / 2, 5);
+      expect(relativeError(Float64Array.from(workspace.gradients.W_dec_FD), dW_dec)).toBeLessThan(2e-6);
+      expect(relativeError(Float64Array.from(workspace.gradients.W_enc_FD), dW_enc)).toBeLessThan(2e-6);
+      await workspace.close();
     });
-    const out = normals(F * D, 1);
-    sumRowsByFeature(out, sortByFeature(features_BK, z_BK, F), z_BK, x_BD, { k: 2, dModel: D, scale: 3 });
-    expect(relativeError(Float64Array.from(out), expected)).toBeLessThan(1e-6);
-  });
+  }
 
   it("are refused when an activation makes a pre-activation infinite, by the row", async () => {
     const spoiled = x_BD.slice();

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../../engine/runtime/random.ts";
+import { architectures } from "../../../engine/sae/architectures/table.ts";
 import { resolveConfig } from "../../../engine/sae/config.ts";
-import { openGradients } from "../../../engine/sae/gradients.ts";
 import { createLearner, initialState } from "../../../engine/sae/learner.ts";
 import { normals } from "./support.ts";
 
@@ -9,7 +9,7 @@ const [D, F, B] = [8, 24, 32];
 const base = { layer: 0, dModel: D, width: F, k: 4, rows: B * 100, batchRows: B, warmupSteps: 0, decaySteps: 0 };
 const config = resolveConfig({ ...base, learningRate: 1e-2, clipNorm: 0.05, auxCoefficient: 0, seed: 3 });
 const rows_BD = normals(B * D, 6).map((x, i) => x + (i % D));
-const workspace = await openGradients(config, { threads: 1 });
+const workspace = await architectures.topk.open(config, { threads: 1 });
 afterAll(() => workspace.close());
 const names = ["W_enc_FD", "b_enc_F", "W_dec_FD", "b_dec_D"] as const;
 
