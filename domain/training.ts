@@ -20,8 +20,10 @@ function knob<S extends TSchema>(
   return Type.Optional(make({ description, "x-unit": unit, "x-source": source }));
 }
 
-const integer = (minimum: number, maximum: number, more: object = {}) => (words: object) =>
-  Type.Integer({ minimum, maximum, ...more, ...words });
+const integer =
+  (minimum: number, maximum: number, more: object = {}) =>
+  (words: object) =>
+    Type.Integer({ minimum, maximum, ...more, ...words });
 const number = (limits: object) => (words: object) => Type.Number({ ...limits, ...words });
 const boolean = (standard: boolean) => (words: object) => Type.Boolean({ default: standard, ...words });
 
@@ -83,7 +85,7 @@ const ofEach = {
   ),
 };
 
-const SaeVariant = closed(ofEach, { title: "SaeVariant" });
+const VariantInput = closed(ofEach, { title: "SaeVariant" });
 
 const batchTopK = { unit: "factor", otherwise: "0.99", source: "dictionary_learning: 0.999 from step 1000 on" };
 const ofArchitecture = {
@@ -141,7 +143,7 @@ export const SaeTrainInput = closed(
     architecture: Type.Optional(oneOf(architectures, { default: "topk" })),
     ...ofEach,
     variants: Type.Optional(
-      Type.Array(SaeVariant, {
+      Type.Array(VariantInput, {
         minItems: 1,
         maxItems: 16,
         description: "several widths or k in one job: each layer gets an sae of each; instead of width and k",
@@ -295,7 +297,7 @@ export interface SaeVariant {
   readonly learning_rate: number;
   readonly aux_k: number;
   /** Of matryoshka_topk alone. */
-  readonly prefixes?: readonly number[];
+  readonly prefixes?: number[];
 }
 
 type OfArchitecture = keyof typeof ofArchitecture | "prefixes";

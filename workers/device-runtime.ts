@@ -69,6 +69,9 @@ export function createDevice(send: (message: FromDevice) => void): Device {
         case "stop_request":
           runtime?.interactive?.stop(message.requestId);
           return;
+        case "forget_model":
+          runtime?.interactive?.forget(message.modelId);
+          return;
         case "answer":
           calls.answered(message.call, message.value);
           return;
@@ -148,7 +151,9 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       event: (event, data) => send({ type: "job_event", jobId: job.jobId, event, data }),
       async saveCheckpoint(bytes, step, made = []) {
         const blob = await blobs.put(bytes);
-        await calls.call("job.checkpoint", { jobId: job.jobId, checkpoint: { ...blob, step, blobs: made } });
+        const checkpoint = { ...blob, step, blobs: made };
+        await calls.call("job.checkpoint", { jobId: job.jobId, checkpoint });
+        return checkpoint;
       },
     };
     try {

@@ -60,7 +60,7 @@ export async function resolveSaeRelease(
 ): Promise<SaeReleaseSettings> {
   const planned = await plan(submission, input);
   const { settings, machine } = planned;
-  if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings.layers);
+  if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings);
   for (const estimate of estimates(planned)) checkMemory(estimate, machine, `${submission.at}/width`);
   return { ...settings, layers_per_job: planned.layersPerJob, release_id: newId("release") };
 }

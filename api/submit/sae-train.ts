@@ -3,8 +3,14 @@ import type { JobInput } from "../../domain/job.ts";
 import { fieldProblem } from "../../domain/problem.ts";
 import { namePattern } from "../../domain/schema.ts";
 import type { SaeTrainSettings } from "../../domain/training.ts";
-import { checkMemory, estimateSaeTrain, type Machine, referenceMachine, type TrainEstimate } from "../../domain/training-cost.ts";
-import { type ModelShape, resolveSaeTrain } from "../../domain/training-laws.ts";
+import {
+  checkMemory,
+  estimateSaeTrain,
+  type Machine,
+  referenceMachine,
+  type TrainEstimate,
+} from "../../domain/training-cost.ts";
+import { type ModelShape, plannedSaes, resolveSaeTrain } from "../../domain/training-laws.ts";
 import type { Job, Model } from "../../platform/database.ts";
 import { fittingActivations } from "./activations.ts";
 import { nameTaken, referredDataset, referredModel, type Submission } from "./submission.ts";
@@ -29,7 +35,7 @@ export async function resolveTraining(submission: Submission, input: JobInput<"s
 
 export async function resolveSaeTrainJob(submission: Submission, input: JobInput<"sae.train">) {
   const { settings, shape } = await resolveTraining(submission, input);
-  if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings.layers);
+  if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings);
   const machine = await machineFor(submission);
   checkMemory(estimateSaeTrain(settings, shape, machine), machine, `${submission.at}/width`);
   return settings;
@@ -40,9 +46,13 @@ export async function estimateTraining(submission: Submission, input: JobInput<"
   return estimateSaeTrain(settings, shape, await machineFor(submission));
 }
 
-export async function checkSaeNames(submission: Submission, name: string, layers: readonly number[]): Promise<void> {
+export async function checkSaeNames(
+  submission: Submission,
+  name: string,
+  planned: Pick<SaeTrainSettings, "layers" | "variants">,
+): Promise<void> {
   const { platform, caller, at } = submission;
-  const names = layers.map((layer) => `${name}-layer${layer}`);
+  const names = plannedSaes(planned).map((sae) => `${name}${sae.suffix}`);
   const long = names.find((one) => !new RegExp(namePattern).test(one));
   if (long !== undefined) throw fieldProblem("VALIDATION_FAILED", `${at}/name`, `"${long}" would be too long a name`);
   const holder = await platform.db.sae.findFirst({
@@ -66,8 +76,8 @@ export async function checkSaeNames(submission: Submission, name: string, layers
 
 /** The names that an unfinished job will give to its saes. */
 function promisedNames({ kind, input }: Job): string[] {
-  const { name, layers } = input as { name: string; layers?: number[] };
-  return kind === "sae.train" ? (layers ?? []).map((layer) => `${name}-layer${layer}`) : [name];
+  const settings = input as unknown as SaeTrainSettings & { name: string };
+  return kind === "sae.train" ? plannedSaes(settings).map((sae) => `${settings.name}${sae.suffix}`) : [settings.name];
 }
 
 export function shapeOf(model: Model): ModelShape {

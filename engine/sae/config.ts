@@ -74,8 +74,9 @@ export function resolveConfig(options: TrainingOptions): TrainingConfig {
   const steps = Math.floor(options.rows / batchRows);
   const architecture = options.architecture ?? "topk";
   const config: TrainingConfig = {
+    // First as well as last: what was asked for is then compared before what follows from it.
+    ...(given as unknown as TrainingOptions),
     architecture,
-    k: options.k,
     kStart: options.k,
     kAnnealSteps: 0,
     seed: 0,

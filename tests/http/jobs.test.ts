@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Job } from "../../domain/job.ts";
-import { TrainEstimate } from "../../domain/training.ts";
+import { TrainEstimate } from "../../domain/training-cost.ts";
 import type { Model } from "../../platform/database.ts";
 import type { JobClaim } from "../../platform/jobs.ts";
 import { takeDelivery } from "../support/deliveries.ts";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { releaseJobs } from "../../api/submit/sae-release.ts";
 import { newId } from "../../domain/id.ts";
 import type { SaeReleaseSettings } from "../../domain/release.ts";
-import { resolveSaeTrain } from "../../domain/training.ts";
+import { resolveSaeTrain } from "../../domain/training-laws.ts";
 import type { JobRow, Json } from "../../platform/jobs.ts";
 import type { Worker } from "../../workers/supervisor.ts";
 import { type Deployment, deploy, eventOf, fixtureModel } from "./deployment.ts";

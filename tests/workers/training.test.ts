@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { resolveSaeTrain } from "../../domain/training.ts";
+import { resolveSaeTrain } from "../../domain/training-laws.ts";
 import type { JobRow, Json } from "../../platform/jobs.ts";
 import type { Worker } from "../../workers/supervisor.ts";
 import { type Deployment, deploy, eventOf, fixtureModel } from "./deployment.ts";

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { resolveSaeTrain } from "../../domain/training.ts";
+import { resolveSaeTrain } from "../../domain/training-laws.ts";
 import { childEnvironment } from "../../platform/config.ts";
 import type { Json } from "../../platform/jobs.ts";
 import { type Deployment, deploy, eventOf, fixtureModel } from "./deployment.ts";

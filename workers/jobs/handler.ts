@@ -38,7 +38,7 @@ export interface JobContext {
     bytes: AsyncIterable<Uint8Array> | Uint8Array,
     step: number,
     blobs?: readonly StoredBlob[],
-  ): Promise<void>;
+  ): Promise<CheckpointPointer>;
 }
 
 export type JobHandler<Input> = (input: Input, context: JobContext) => Promise<JobOutput>;

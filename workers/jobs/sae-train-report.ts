@@ -1,17 +1,13 @@
 /** The end of a training run: held-out metrics, the saes as artifacts and rows, and a report that says how it went. */
 import { newId } from "../../domain/id.ts";
 import type { MetricName } from "../../domain/metric.ts";
-import { crossEntropyNats } from "../../engine/llm/cross-entropy.ts";
 import { harvest } from "../../engine/llm/harvest.ts";
-import {
-  createEvaluation,
-  type Evaluation,
-  measureCrossEntropy,
-  type SaeEvaluation,
-  type Splice,
-} from "../../engine/sae/metrics.ts";
+import { spliceScores } from "../../engine/llm/splice-scores.ts";
+import { createEvaluation, type Evaluation, type SaeEvaluation } from "../../engine/sae/metrics.ts";
 import { type OpenedSae, openSae } from "../../engine/sae/open-sae.ts";
+import { measureSpliceCosts, type ScoreSplices } from "../../engine/sae/splice-cost.ts";
 import type { FeatureStatistics } from "../feature-statistics.ts";
+import type { WorkerModel } from "../open-models.ts";
 import type { JobOutput, ProducedArtifact, ProducedSae } from "../protocol.ts";
 import type { DatasetRow, ModelRow } from "../records.ts";
 import { storeSae } from "../sae-files.ts";
@@ -25,6 +21,7 @@ const CROSS_ENTROPY_TOKENS = 4096;
 type Metrics = Partial<Record<MetricName, number>>;
 
 interface FinishedRun extends TrainingRun {
+  readonly model: WorkerModel;
   readonly row: ModelRow;
   readonly dataset: DatasetRow;
   readonly order: TokenOrder;
@@ -38,10 +35,10 @@ export async function finishedOutput(run: FinishedRun): Promise<JobOutput> {
   const artifacts: ProducedArtifact[] = [];
   const saes: ProducedSae[] = [];
   const evaluated = await evaluate(run, sequences);
-  for (const [index, layer] of settings.layers.entries()) {
+  for (const [index, { layer, suffix }] of run.saes.entries()) {
     const { metrics, statistics } = evaluated[index]!;
     const sae = run.trainer.sae(index);
-    const name = `${saePrefix(run)}-layer${layer}`;
+    const name = `${saePrefix(run)}${suffix}`;
     const stored = await storeSae({ sae, modelName: row.name, layer, statistics }, name, context);
     artifacts.push(...stored.artifacts);
     saes.push({
@@ -53,7 +50,7 @@ export async function finishedOutput(run: FinishedRun): Promise<JobOutput> {
       architecture: settings.architecture,
       width: sae.width,
       dModel: sae.dModel,
-      k: settings.k,
+      k: sae.rule.kind === "topk" ? sae.rule.k : null,
       digest: stored.digest,
       sizeBytes: stored.sizeBytes,
       weightsArtifactId: stored.weightsArtifactId,
@@ -71,7 +68,8 @@ export async function finishedOutput(run: FinishedRun): Promise<JobOutput> {
     dataset: { id: run.dataset.id, name: run.dataset.name, digest: run.dataset.digest },
     samples: { training: run.order.trainingSamples, held_out: run.order.heldOutSamples },
     settings,
-    runtime: run.model.runtime,
+    runtime: run.runtime,
+    left_out: run.recovery,
     release_id: releaseId,
     saes: layers,
     curve: run.curve.points,
@@ -90,11 +88,11 @@ export async function partialOutput(run: TrainingRun): Promise<JobOutput> {
   const { settings, context, trainer } = run;
   const artifacts: ProducedArtifact[] = [];
   // The step is part of the names: a job may be resumed and canceled again.
-  const prefix = `partial-step${Math.floor(trainer.progress.done / settings.layers.length)}`;
-  if (trainer.progress.done >= settings.layers.length) {
-    for (const [index, layer] of settings.layers.entries()) {
+  const prefix = `partial-step${Math.floor(trainer.progress.done / run.saes.length)}`;
+  if (trainer.progress.done >= run.saes.length) {
+    for (const [index, { layer, suffix }] of run.saes.entries()) {
       const sae = { sae: trainer.sae(index), modelName: settings.model_id, layer, statistics: null };
-      artifacts.push(...(await storeSae(sae, `${prefix}-layer${layer}`, context)).artifacts);
+      artifacts.push(...(await storeSae(sae, `${prefix}${suffix}`, context)).artifacts);
     }
   }
   const report = { settings, progress: trainer.progress, curve: run.curve.points };
@@ -128,11 +126,11 @@ interface Evaluated {
 }
 
 async function evaluate(run: FinishedRun, sequences: readonly Int32Array[]): Promise<Evaluated[]> {
-  const { settings, context, trainer } = run;
+  const { context, trainer } = run;
   const { threads } = context.settings;
   const opened: OpenedSae[] = [];
   try {
-    for (const index of settings.layers.keys()) opened.push(await openSae(trainer.sae(index), { threads }));
+    for (const index of run.saes.keys()) opened.push(await openSae(trainer.sae(index), { threads }));
     const evaluations = opened.map((sae, index) => {
       return createEvaluation(sae, outliersOf(run, index));
     });
@@ -152,7 +150,8 @@ async function evaluate(run: FinishedRun, sequences: readonly Int32Array[]): Pro
 async function addHeldOut(run: FinishedRun, sequences: readonly Int32Array[], evaluations: readonly Evaluation[]) {
   for await (const batch of harvest(run.model.language, sequences, { layers: run.settings.layers })) {
     for (const [index, evaluation] of evaluations.entries()) {
-      await evaluation.add(batch.activations[index]!, batch.position);
+      const at = batch.layers.indexOf(run.saes[index]!.layer);
+      await evaluation.add(batch.activations[at]!, batch.position);
       await pause(run);
     }
   }
@@ -164,18 +163,17 @@ async function crossEntropies(
   index: number,
   sae: OpenedSae,
 ): Promise<Metrics> {
-  const layer = run.settings.layers[index]!;
+  const { layer } = run.saes[index]!;
   const few: Int32Array[] = [];
   for (let tokens = 0; tokens < CROSS_ENTROPY_TOKENS && few.length < sequences.length; ) {
     const next = sequences[few.length]!;
     few.push(next);
     tokens += next.length;
   }
-  const spliced = async (splice: Splice) => {
-    await pause(run);
-    return await crossEntropyNats(run.model.language, few, splice ? { layer, splice } : null);
+  const score: ScoreSplices = (splices) => {
+    return spliceScores(run.model.language, few, layer, splices, () => pause(run));
   };
-  const { clean, all, withoutOutliers } = await measureCrossEntropy(sae, spliced, outliersOf(run, index));
+  const { clean, all, withoutOutliers } = await measureSpliceCosts(sae, score, outliersOf(run, index));
   return {
     cross_entropy_nats: clean,
     cross_entropy_spliced_nats: all.spliced,
@@ -184,6 +182,10 @@ async function crossEntropies(
     cross_entropy_ablated_inliers_nats: withoutOutliers.zeroed,
     cross_entropy_recovered: all.recovered,
     cross_entropy_recovered_inliers: withoutOutliers.recovered,
+    kl_divergence_spliced_nats: all.splicedDivergence,
+    kl_divergence_spliced_inliers_nats: withoutOutliers.splicedDivergence,
+    kl_divergence_ablated_nats: all.zeroedDivergence,
+    kl_divergence_ablated_inliers_nats: withoutOutliers.zeroedDivergence,
   };
 }
 

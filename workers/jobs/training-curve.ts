@@ -1,4 +1,5 @@
 /** The course of a training run as points thinned to a readable number, for the report; part of every checkpoint. */
+import type { PlannedSae } from "../../domain/training-laws.ts";
 import type { StepReport } from "../../engine/sae/trainer.ts";
 
 /** Points kept per sae. Which steps they are depends on the run's length alone, so a resumed run has the same. */
@@ -6,6 +7,8 @@ const POINTS = 400;
 
 export interface CurvePoint {
   readonly layer: number;
+  readonly width: number;
+  readonly k: number;
   readonly step: number;
   readonly tokens: number;
   readonly loss: number;
@@ -17,7 +20,7 @@ export interface CurvePoint {
 
 export interface Curve {
   readonly points: readonly CurvePoint[];
-  add(layer: number, step: StepReport): void;
+  add(sae: PlannedSae, step: StepReport): void;
 }
 
 export function createCurve(totalSteps: number, earlier: readonly CurvePoint[]): Curve {
@@ -25,10 +28,12 @@ export function createCurve(totalSteps: number, earlier: readonly CurvePoint[]):
   const every = Math.max(1, Math.ceil(totalSteps / POINTS));
   return {
     points,
-    add(layer, { step, rows, loss, fvu, l0, dead, learningRate }) {
+    add({ layer, width, k }, { step, rows, loss, fvu, l0, dead, learningRate }) {
       if (step % every !== 0 && step !== 1 && step !== totalSteps) return;
       points.push({
         layer,
+        width,
+        k,
         step,
         tokens: rows,
         loss,
