@@ -200,7 +200,18 @@ const experiment = {
 };
 
 export const Usage = Type.Object(
-  { prompt_tokens: Type.Integer(), completion_tokens: Type.Integer(), total_tokens: Type.Integer() },
+  {
+    prompt_tokens: Type.Integer(),
+    completion_tokens: Type.Integer(),
+    total_tokens: Type.Integer(),
+    prompt_tokens_details: Type.Optional(
+      Type.Object({
+        cached_tokens: Type.Integer({
+          description: "tokens of the prompts that did not have to be read again for any of their texts",
+        }),
+      }),
+    ),
+  },
   { title: "Usage" },
 );
 export type Usage = Static<typeof Usage>;

@@ -115,6 +115,8 @@ export const ChoiceEndedData = Type.Object({
   choice: Type.Integer(),
   finish_reason: oneOf(finishReasons),
   completion_tokens: Type.Integer(),
+  /** tokens of its prompt that were known from an earlier request */
+  cached_tokens: Type.Optional(Type.Integer()),
   steering_report: Type.Optional(SteeringReport),
 });
 export const EncodedData = Type.Object({ text: Type.Integer(), result: EncodedText });

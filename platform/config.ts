@@ -72,6 +72,16 @@ export const ConfigSchema = Type.Object({
   WORKER_DEVICE: choice(["cpu", "cuda", "webgpu"], "What a worker computes on.", { default: "cpu" }),
   WORKER_MODELS: list("Models (ids or names) an interactive worker serves; empty serves all."),
   WORKER_MEMORY_BYTES: whole("Memory a worker may plan with; 0 takes what the machine has.", 0),
+  WORKER_CACHE_BYTES: whole(
+    "Memory of an interactive worker for keys and values of running completions and of prompts kept for later ones; 0 takes an eighth of its memory.",
+    0,
+  ),
+  WORKER_MAX_BATCH: whole(
+    "Texts of one model that an interactive worker generates together; more wait their turn. On two cores more than 16 slow every stream and give no more tokens in total.",
+    16,
+    1,
+    1024,
+  ),
   THREADS: whole("Threads of one worker; 0 takes the cores of the machine.", 0, 0, 1024),
   STEP_DEADLINE_SECONDS: whole("A device process that reports no step for so long is killed.", 600, 10, 86400),
 });

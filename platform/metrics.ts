@@ -52,6 +52,18 @@ export function createMetrics() {
       labelNames: ["model"] as const,
       registers,
     }),
+    promptTokens: new Counter({
+      name: "prompt_tokens_total",
+      help: "Tokens of the prompts of generated texts, each text's own",
+      labelNames: ["model"] as const,
+      registers,
+    }),
+    promptTokensCached: new Counter({
+      name: "prompt_tokens_cached_total",
+      help: "Of these, tokens that were known from an earlier request",
+      labelNames: ["model"] as const,
+      registers,
+    }),
     queuedJobs: new Gauge({
       name: "queued_jobs",
       help: "Jobs that wait for a worker",

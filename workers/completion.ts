@@ -18,6 +18,8 @@ import { countInTopK } from "./top-k-report.ts";
 
 export interface CompletionParts {
   readonly input: CompletionInput;
+  /** What was computed for a prompt is used again within one workspace. */
+  readonly workspaceId: string;
   readonly row: ModelRow;
   readonly model: WorkerModel;
   readonly generator: Generator;
@@ -61,17 +63,22 @@ function promptIds(input: CompletionInput, model: WorkerModel): Int32Array[] {
     if (beyond !== undefined) {
       throw fieldProblem("VALIDATION_FAILED", pointer, `token id ${beyond} is outside the vocabulary of ${vocabulary}`);
     }
-    if (ids.length === 0) throw fieldProblem("VALIDATION_FAILED", pointer, "the prompt has no token");
-    return ids;
+    return expectTokens(ids, pointer);
   });
+}
+
+function expectTokens(ids: Int32Array, pointer: string): Int32Array {
+  if (ids.length > 0) return ids;
+  throw fieldProblem("VALIDATION_FAILED", pointer, "the prompt has 0 tokens; at least 1 is needed");
 }
 
 function chatIds(
   messages: NonNullable<CompletionInput["messages"]>,
   variables: Readonly<Record<string, unknown>>,
-  { language }: WorkerModel,
+  model: WorkerModel,
 ): Int32Array {
-  if (!language.renderChat) {
+  const { renderChat } = model.language;
+  if (!renderChat) {
     throw fieldProblem("UNSUPPORTED_PARAMETER", "/messages", "the model has no chat template; use /v1/completions");
   }
   const turns = messages.map(({ role, content }) => ({
@@ -80,7 +87,7 @@ function chatIds(
   }));
   try {
     // The template writes the special tokens itself.
-    return Int32Array.from(language.tokenizer.encode(language.renderChat(turns, variables)));
+    return expectTokens(model.encodeRendered(renderChat(turns, variables)), "/messages");
   } catch (error) {
     if (error instanceof ChatTemplateError) throw fieldProblem("VALIDATION_FAILED", "/messages", error.message);
     throw error;
@@ -129,7 +136,11 @@ interface Plan extends Edits {
   readonly maxTokens: number;
 }
 
-function join(plan: Plan, { input, generator }: CompletionParts, signal: AbortSignal): AsyncIterable<GenerationEvent> {
+function join(
+  plan: Plan,
+  { input, generator, workspaceId }: CompletionParts,
+  signal: AbortSignal,
+): AsyncIterable<GenerationEvent> {
   return generator.add({
     promptIds: plan.prompt,
     // Without a wish the generator decides how much of the context its cache can hold.
@@ -142,6 +153,7 @@ function join(plan: Plan, { input, generator }: CompletionParts, signal: AbortSi
     seed: plan.sequence.seed,
     logprobs: input.logprobs,
     edits: plan.edits,
+    prefixScope: workspaceId,
     signal,
   });
 }
@@ -167,6 +179,7 @@ async function end(plan: Plan, event: GenerationEnd, parts: CompletionParts) {
       choice: plan.sequence.choice,
       finish_reason: event.finishReason satisfies FinishReason,
       completion_tokens: event.completionTokens,
+      cached_tokens: event.cachedTokens,
       ...(report ? { steering_report: report } : {}),
     },
   });

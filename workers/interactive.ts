@@ -5,9 +5,9 @@
 import { fieldProblem } from "../domain/problem.ts";
 import type { EncodeInput, RequestEvent, RequestInput } from "../domain/request.ts";
 import { maximumEncodeTokens } from "../domain/sae.ts";
+import { createCacheMemory } from "../engine/llm/cache-memory.ts";
 import { createGenerator, type Generator } from "../engine/llm/generator.ts";
 import { harvest } from "../engine/llm/harvest.ts";
-import type { LanguageModel } from "../engine/llm/model.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createBlobs } from "./blobs.ts";
 import type { Calls } from "./calls.ts";
@@ -25,6 +25,8 @@ export interface Interactive {
   run(request: RequestAssignment): void;
   /** Its slots are free within a step. */
   stop(requestId: string): void;
+  /** The model was deleted: nothing of its prompts is kept. */
+  forget(modelId: string): void;
 }
 
 export interface InteractiveParts {
@@ -41,14 +43,23 @@ export interface InteractiveParts {
 export function createInteractive(parts: InteractiveParts): Interactive {
   const { send } = parts;
   const running = new Map<string, AbortController>();
-  const generatorOptions = { maxBatch: parts.maxBatch, cacheBytes: parts.cacheBytes };
-  // One batch per open model; it goes when the model is closed, since nothing else holds it.
-  const generators = new WeakMap<LanguageModel, Generator>();
-  const generatorOf = (model: LanguageModel): Generator => {
-    const generator = generators.get(model) ?? createGenerator(model, generatorOptions);
+  const memory = createCacheMemory(parts.cacheBytes);
+  // One batch per open model; what it keeps of prompts goes when the model is closed.
+  const generators = new Map<WorkerModel, Generator>();
+  const generatorOf = (model: WorkerModel): Generator => {
+    const known = generators.get(model);
+    if (known) return known;
+    const generator = createGenerator(model.language, { maxBatch: parts.maxBatch, memory });
     generators.set(model, generator);
+    model.whenClosed(() => {
+      generators.delete(model);
+      for (const [id, one] of served) if (one === generator) served.delete(id);
+      generator.close();
+    });
     return generator;
   };
+  /** By the ids under which models were asked for; models of equal files share one. */
+  const served = new Map<string, Generator>();
   const step = () => send({ type: "step", deadlineMs: running.size === 0 ? null : parts.stepDeadlineMs });
 
   async function serve({ requestId, workspaceId, input }: RequestAssignment, signal: AbortSignal): Promise<void> {
@@ -78,8 +89,9 @@ export function createInteractive(parts: InteractiveParts): Interactive {
       if (request.kind === "encode") return await encode(request, model, await openSaeOf(request.sae_id), emit, signal);
       const saes = new Map<string, { row: SaeRow; sae: WorkerSae }>();
       for (const id of saeIdsOf(request.steering?.edits ?? [])) saes.set(id, await openSaeOf(id));
-      const generator = generatorOf(model.language);
-      await complete({ input: request, row, model, generator, saes, signal, emit });
+      const generator = generatorOf(model);
+      served.set(request.model_id, generator);
+      await complete({ input: request, workspaceId, row, model, generator, saes, signal, emit });
     } finally {
       for (const lease of leases) lease.release();
     }
@@ -104,6 +116,10 @@ export function createInteractive(parts: InteractiveParts): Interactive {
     },
     stop(requestId) {
       running.get(requestId)?.abort();
+    },
+    forget(modelId) {
+      served.get(modelId)?.forgetPrefixes();
+      served.delete(modelId);
     },
   };
 }

@@ -14,10 +14,18 @@ import { saeBytes } from "./sae-files.ts";
 
 export interface WorkerModel extends Resident {
   readonly language: LanguageModel;
-  /** The ids of a text as the model saw texts in training: with the special tokens its tokenizer adds. */
+  /**
+   * The ids of a text as the model saw texts in training: with the special tokens its tokenizer adds.
+   *
+   * @throws Problem MODEL_UNSUPPORTED when the tokenizer's patterns do not end on it
+   */
   encode(text: string): Int32Array;
+  /** The ids of a text that has its special tokens written out. */
+  encodeRendered(text: string): Int32Array;
   /** Names runtime, version and device: part of every fingerprint. */
   readonly runtime: string;
+  /** Called when the model is closed. */
+  whenClosed(forget: () => void): void;
 }
 
 export interface WorkerSae extends Resident {
@@ -40,12 +48,25 @@ export async function openWorkerModel(folder: string, settings: HandlerSettings)
   const language = await openModel(folder, { device, threads, maxBytes: memoryBytes }).catch((error) => {
     throw openingProblem(error, folder);
   });
+  const encode = (text: string, addSpecial: boolean) => {
+    try {
+      return Int32Array.from(language.tokenizer.encode(text, { addSpecial }));
+    } catch (error) {
+      throw openingProblem(error, folder);
+    }
+  };
+  const users: (() => void)[] = [];
   return {
     language,
     sizeBytes: language.sizeBytes,
     runtime: runtimeName(device),
-    encode: (text) => Int32Array.from(language.tokenizer.encode(text, { addSpecial: true })),
-    close: () => language.close(),
+    encode: (text) => encode(text, true),
+    encodeRendered: (text) => encode(text, false),
+    whenClosed: (forget) => users.push(forget),
+    async close() {
+      for (const forget of users) forget();
+      await language.close();
+    },
   };
 }
 

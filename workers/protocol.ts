@@ -25,7 +25,7 @@ export interface DeviceConfig {
   readonly residentBytes: number;
   /** Sequences of one model that are generated together. */
   readonly maxBatch: number;
-  /** Keys and values of everything one model generates at a time. */
+  /** Keys and values of everything that is generated at a time, and of the prompts that are kept. */
   readonly cacheBytes: number;
   /** The next step after one without a deadline of its own is due within this time. */
   readonly stepDeadlineMs: number;
@@ -81,6 +81,7 @@ export type ToDevice =
   | { readonly type: "stop_job"; readonly jobId: string; readonly reason: StopReason }
   | { readonly type: "run_request"; readonly request: RequestAssignment }
   | { readonly type: "stop_request"; readonly requestId: string }
+  | { readonly type: "forget_model"; readonly modelId: string }
   | { readonly type: "answer"; readonly call: number; readonly value: unknown }
   | { readonly type: "refusal"; readonly call: number; readonly failure: Failure };
 

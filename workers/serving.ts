@@ -4,7 +4,7 @@
  * gathers.
  */
 import { Problem, toProblemDetails } from "../domain/problem.ts";
-import type { RequestEvent } from "../domain/request.ts";
+import type { RequestEvent, Sequence } from "../domain/request.ts";
 import type { Json } from "../platform/jobs.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Delivery } from "../platform/queue.ts";
@@ -25,6 +25,8 @@ export interface ServingWorker {
   readonly capability: DeviceLink["capability"];
   devicePid(): number | null;
   run(delivery: Delivery): Promise<void>;
+  /** The model is gone. */
+  forget(modelId: string): void;
   /** Lets running requests end, gives the others back, ends the device. Take no deliveries from here on. */
   stop(drainMs?: number): Promise<void>;
 }
@@ -102,6 +104,10 @@ export async function createServingWorker(platform: Platform, config: DeviceConf
         running.delete(claim.requestId);
       }
     },
+    forget(modelId) {
+      // A device that is only starting keeps nothing yet.
+      device?.then((link) => link.send({ type: "forget_model", modelId })).catch(() => {});
+    },
     async stop(drainMs = DRAIN_MS) {
       stopping = true;
       const unfinished = setTimeout(() => {
@@ -132,6 +138,7 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
   let wrote = false;
   let stopped = false;
   let news = Promise.withResolvers<void>();
+  const count = createTokenCounter(platform, claim);
 
   async function writeUntilEnd(): Promise<void> {
     while (last === null) {
@@ -167,7 +174,7 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
     ended: writeUntilEnd(),
     stop,
     write(events) {
-      countTokens(platform, claim, events);
+      events.forEach(count);
       waiting.push(...events);
       news.resolve();
     },
@@ -195,11 +202,19 @@ function createRunningRequest(platform: Platform, claim: RequestClaim, device: D
   };
 }
 
-function countTokens(platform: Platform, claim: RequestClaim, events: readonly RequestEvent[]): void {
-  for (const event of events) {
-    if (event.type !== "choice_ended") continue;
-    platform.metrics.tokensGenerated.inc({ model: claim.request.model_id }, event.data.completion_tokens);
-  }
+/** Counts what the events of one request tell of its tokens. */
+function createTokenCounter({ metrics }: Platform, { request }: RequestClaim): (event: RequestEvent) => void {
+  const model = request.model_id;
+  const { sequences = [] } = request.input as { sequences?: readonly Sequence[] };
+  let promptTokens: readonly number[] = [];
+  return (event) => {
+    if (event.type === "started") promptTokens = event.data.prompt_tokens;
+    if (event.type !== "choice_ended") return;
+    const { choice, completion_tokens, cached_tokens = 0 } = event.data;
+    metrics.tokensGenerated.inc({ model }, completion_tokens);
+    metrics.promptTokens.inc({ model }, promptTokens[sequences[choice]?.prompt ?? 0] ?? 0);
+    metrics.promptTokensCached.inc({ model }, cached_tokens);
+  };
 }
 
 /** Neighbouring pieces of one choice's text become one event: a client reads them as one anyway. */

@@ -14,8 +14,6 @@ import { createServingWorker } from "./serving.ts";
 
 /** Requests that one interactive worker has admitted at a time; more wait in the queue, where others may take them. */
 const ADMITTED_REQUESTS = 64;
-/** Sequences generated in one step; more would slow every stream without more tokens in total on two cores. */
-const MAX_BATCH = 16;
 /** How soon a model that was just registered is served. */
 const LOOK_FOR_MODELS_MS = 1_000;
 /** A row that is not renewed for 15 s counts as a worker that is gone. */
@@ -98,8 +96,12 @@ async function startServing(platform: Platform, config: DeviceConfig): Promise<S
   const consumer = await platform.queue.consume({ queues: [], concurrency: ADMITTED_REQUESTS }, (delivery) =>
     worker.run(delivery),
   );
+  let known: readonly string[] = [];
   const look = async () => {
-    for (const id of await servedModels(platform)) {
+    const models = await servedModels(platform);
+    for (const id of known) if (!models.includes(id)) worker.forget(id);
+    known = models;
+    for (const id of models) {
       const queue = interactiveQueue(id);
       if (queues.has(queue)) continue;
       await consumer.add(queue);
@@ -143,8 +145,8 @@ function deviceConfig(platform: Platform, options: WorkerOptions): DeviceConfig 
     threads: config.THREADS || availableParallelism(),
     // The rest is for what a run allocates and for everybody else on the machine.
     residentBytes: Math.floor(memoryBytes(platform, options) / 2),
-    cacheBytes: Math.floor(memoryBytes(platform, options) / 8),
-    maxBatch: MAX_BATCH,
+    cacheBytes: config.WORKER_CACHE_BYTES || Math.floor(memoryBytes(platform, options) / 8),
+    maxBatch: config.WORKER_MAX_BATCH,
     stepDeadlineMs: config.STEP_DEADLINE_SECONDS * 1000,
     cacheFolder: resolve(config.DATA_DIR, "cache"),
     platform: config,

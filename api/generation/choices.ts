@@ -7,12 +7,16 @@ import type { Relay } from "./relay.ts";
 
 export interface Choice {
   readonly index: number;
+  /** index of its prompt */
+  readonly prompt: number;
   readonly role: ExperimentRole | null;
   readonly texts: string[];
   /** null: not asked for */
   readonly logprobs: TokenLogprobEvent[] | null;
   finishReason: FinishReason | null;
   completionTokens: number;
+  /** null: the worker did not say */
+  cachedTokens: number | null;
   report: SteeringReport | null;
 }
 
@@ -26,11 +30,13 @@ export function emptyAnswer(input: CompletionInput): Answer {
   return {
     choices: input.sequences.map((sequence) => ({
       index: sequence.choice,
+      prompt: sequence.prompt,
       role: sequence.role,
       texts: [],
       logprobs: input.logprobs === null ? null : [],
       finishReason: null,
       completionTokens: 0,
+      cachedTokens: null,
       report: null,
     })),
     promptTokens: 0,
@@ -54,6 +60,7 @@ export function addEvent(answer: Answer, event: RequestEvent): Choice | null {
   } else {
     choice.finishReason = event.data.finish_reason;
     choice.completionTokens = event.data.completion_tokens;
+    choice.cachedTokens = event.data.cached_tokens ?? null;
     choice.report = event.data.steering_report ?? null;
   }
   return choice;
@@ -70,11 +77,24 @@ export async function collectAnswer(relay: Relay, input: CompletionInput): Promi
 /** Every arm of the experiment counts: their tokens were all generated. */
 export function usageOf(answer: Answer): Usage {
   const completion = answer.choices.reduce((sum, choice) => sum + choice.completionTokens, 0);
+  const cached = cachedTokens(answer);
   return {
     prompt_tokens: answer.promptTokens,
     completion_tokens: completion,
     total_tokens: answer.promptTokens + completion,
+    ...(cached === null ? {} : { prompt_tokens_details: { cached_tokens: cached } }),
   };
+}
+
+/** Prompts count once in the usage, however many texts begin with them: of each, what was known for all of these. */
+function cachedTokens(answer: Answer): number | null {
+  let sum = 0;
+  for (const choices of Map.groupBy(answer.choices, ({ prompt }) => prompt).values()) {
+    const known = choices.flatMap((choice) => (choice.cachedTokens === null ? [] : [choice.cachedTokens]));
+    if (known.length < choices.length) return null;
+    sum += Math.min(...known);
+  }
+  return sum;
 }
 
 /** The fields that a steered request adds to a choice. */

@@ -3,13 +3,17 @@
 import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
 import { readOptionalText } from "../../formats/optional-text.ts";
+import { withinTime } from "./time-limit.ts";
+
+/** A template of the longest chat takes milliseconds. */
+const templateLimitMs = 3_000;
 
 export interface ChatTurn {
   readonly role: string;
   readonly content: string;
 }
 
-/** The template is absent or refused the conversation (templates raise exceptions of their own); the message is the template's. */
+/** The template refused the conversation (templates raise exceptions of their own; the message is the template's), or did not end. */
 export class ChatTemplateError extends Error {
   override readonly name = "ChatTemplateError";
 }
@@ -36,13 +40,18 @@ function templateOf(config: Readonly<Record<string, unknown>>): string | null {
   return typeof named?.template === "string" ? named.template : null;
 }
 
-export function createChatRenderer(source: string, tokenizerConfig: Readonly<Record<string, unknown>>): ChatRenderer {
-  const template = guarded("the chat template could not be parsed", () => new Template(source));
+/** `limitMs`: how long the template may take. */
+export function createChatRenderer(
+  source: string,
+  tokenizerConfig: Readonly<Record<string, unknown>>,
+  limitMs = templateLimitMs,
+): ChatRenderer {
+  const template = guarded("the chat template could not be parsed", limitMs, () => new Template(source));
   const specials = Object.fromEntries(
     ["bos_token", "eos_token", "pad_token", "unk_token"].map((name) => [name, tokenText(tokenizerConfig[name])]),
   );
   return (turns, variables = {}) =>
-    guarded("the chat template refused the messages", () =>
+    guarded("the chat template refused the messages", limitMs, () =>
       template.render({ ...specials, add_generation_prompt: true, ...variables, messages: turns }),
     );
 }
@@ -54,9 +63,9 @@ function tokenText(value: unknown): string | undefined {
   return typeof content === "string" ? content : undefined;
 }
 
-function guarded<T>(what: string, run: () => T): T {
+function guarded<T>(what: string, limitMs: number, run: () => T): T {
   try {
-    return run();
+    return withinTime(limitMs, run);
   } catch (error) {
     throw new ChatTemplateError(`${what}: ${(error as Error).message}`);
   }

@@ -43,7 +43,9 @@ export interface Generator {
   readonly heldBytes: number;
   /** Waits until everything asked for has ended. */
   idle(): Promise<void>;
-  /** Forgets the prefixes of its model. Nothing may be running. */
+  /** Forgets what is kept of earlier prompts. */
+  forgetPrefixes(): void;
+  /** Forgets its prefixes and gives its place in the memory back. Nothing may be running. */
   close(): void;
 }
 
@@ -155,6 +157,7 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
     async idle() {
       while (loop) await loop;
     },
+    forgetPrefixes: () => memory.prefixes.drop(account),
     close: () => account.close(),
   };
 }

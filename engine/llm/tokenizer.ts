@@ -3,9 +3,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { TimeLimitError, withinTime } from "./time-limit.ts";
 
 export interface Tokenizer {
-  /** Ids with the post-processor's special tokens only when `addSpecial`; special tokens written in the text are recognised. */
+  /**
+   * Ids with the post-processor's special tokens only when `addSpecial`; special tokens written in the text are recognised.
+   *
+   * @throws TokenizerError when the tokenizer's patterns take too long for the text
+   */
   encode(text: string, options?: { readonly addSpecial?: boolean }): number[];
   /** The text of the ids, bytes that are not UTF-8 replaced by U+FFFD. Special tokens are left out unless asked for. */
   decode(ids: Iterable<number>, options?: { readonly special?: boolean }): string;
@@ -26,6 +31,12 @@ export class TokenizerError extends Error {
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** A millisecond is enough for 1,000 characters on one core; a pattern that backtracks may need longer than there is. */
+const patternLimitMs = 5_000;
+const millisecondsPerCharacter = 0.02;
+/** 150,000 entries take a second. */
+const openLimitMs = 120_000;
+
 export async function readTokenizer(folder: string): Promise<{ tokenizer: Tokenizer; config: Json }> {
   const json = await readJson(join(folder, "tokenizer.json"));
   if (json === null) throw new TokenizerError(`the file tokenizer.json is missing in ${folder}`);
@@ -43,7 +54,8 @@ async function readJson(path: string): Promise<Json | null> {
   }
 }
 
-export function createTokenizer(json: Json, config: Json = {}): Tokenizer {
+/** `limitMs`: how long one text may take, besides 20 µs a character. */
+export function createTokenizer(json: Json, config: Json = {}, limitMs = patternLimitMs): Tokenizer {
   const decoder = decoderKind(json.decoder as Json | null | undefined);
   if (decoder !== "ByteLevel") {
     throw new TokenizerError(
@@ -72,7 +84,11 @@ export function createTokenizer(json: Json, config: Json = {}): Tokenizer {
     size,
     bytesOf,
     isSpecial,
-    encode: (text, options) => library.encode(text, { add_special_tokens: options?.addSpecial ?? false }).ids,
+    encode(text, options) {
+      const settings = { add_special_tokens: options?.addSpecial ?? false };
+      const what = `the patterns of tokenizer.json on a text of ${text.length} characters`;
+      return limited(what, limitMs + millisecondsPerCharacter * text.length, () => library.encode(text, settings).ids);
+    },
     decode(ids, options) {
       const parts: Uint8Array[] = [];
       for (const id of ids) if (options?.special || !isSpecial(id)) parts.push(bytesOf(id));
@@ -92,9 +108,18 @@ function decoderKind(decoder: Json | null | undefined): unknown {
 
 function openLibrary(json: Json, config: Json): HuggingFaceTokenizer {
   try {
-    return new HuggingFaceTokenizer(json, config);
+    return withinTime(openLimitMs, () => new HuggingFaceTokenizer(json, config));
   } catch (error) {
     throw new TokenizerError(`tokenizer.json could not be read: ${(error as Error).message}`);
+  }
+}
+
+function limited<T>(what: string, limitMs: number, work: () => T): T {
+  try {
+    return withinTime(Math.ceil(limitMs), work);
+  } catch (error) {
+    if (error instanceof TimeLimitError) throw new TokenizerError(`${what}: ${error.message}`);
+    throw error;
   }
 }
 
