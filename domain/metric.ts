@@ -40,6 +40,36 @@ export const metricTable = {
     direction: "neither",
     definition: "mean over tokens of the number of features above 0",
   },
+  cosine_similarity_all: {
+    title: "Cosine similarity, all tokens",
+    unit: "fraction",
+    direction: "higher_is_better",
+    definition: "as cosine_similarity, with position 0 and the norm outliers left in",
+  },
+  l0_per_token_all: {
+    title: "Active features per token, all tokens",
+    unit: "features",
+    direction: "neither",
+    definition: "as l0_per_token, with position 0 and the norm outliers left in",
+  },
+  inactive_fraction: {
+    title: "Features never active",
+    unit: "fraction",
+    direction: "lower_is_better",
+    definition: "share of features above 0 on none of the held-out tokens; falls as more are read",
+  },
+  dense_fraction: {
+    title: "Dense features",
+    unit: "fraction",
+    direction: "lower_is_better",
+    definition: "share of features above 0 on more than 10 % of the held-out tokens",
+  },
+  encoder_decoder_cosine: {
+    title: "Encoder–decoder cosine",
+    unit: "fraction",
+    direction: "neither",
+    definition: "mean of cos(W_enc[f], W_dec[f]) over the features that were active on a held-out token",
+  },
   dead_fraction: {
     title: "Dead features",
     unit: "fraction",
@@ -87,6 +117,31 @@ export const metricTable = {
     unit: "fraction",
     direction: "higher_is_better",
     definition: "the same with position 0 and the norm outliers left as they are in all three",
+  },
+  kl_divergence_spliced_nats: {
+    title: "Divergence with the sae spliced in",
+    unit: "nats per token",
+    direction: "lower_is_better",
+    definition:
+      "mean KL(p ‖ q) of next-token predictions, p the model's, q with every row replaced by the reconstruction",
+  },
+  kl_divergence_spliced_inliers_nats: {
+    title: "Divergence with the sae spliced in, without outliers",
+    unit: "nats per token",
+    direction: "lower_is_better",
+    definition: "the same with position 0 and the norm outliers left as they are",
+  },
+  kl_divergence_ablated_nats: {
+    title: "Divergence with the layer zeroed",
+    unit: "nats per token",
+    direction: "neither",
+    definition: "the same with every row replaced by zeros",
+  },
+  kl_divergence_ablated_inliers_nats: {
+    title: "Divergence with the layer zeroed, without outliers",
+    unit: "nats per token",
+    direction: "neither",
+    definition: "the same with position 0 and the norm outliers left as they are",
   },
   loss: {
     title: "Training loss",

@@ -33,15 +33,8 @@ export async function crossEntropyNats(
   for (const group of batchesOf(scored, 2048)) {
     const { ids, tokens } = padded(group);
     const residual = await finalResidual(model, group, ids, tokens, replaced);
-    const rows: number[] = [];
-    const targets: number[] = [];
-    group.forEach((own, s) => {
-      for (let t = 0; t + 1 < own.length; t++) {
-        rows.push(s * tokens + t);
-        targets.push(own[t + 1]!);
-      }
-    });
-    const perRun = Math.max(1, Math.floor(logitBytes / (4 * model.config.vocabulary)));
+    const { rows, targets } = nextTokens(group, tokens);
+    const perRun = rowsPerRun(model);
     for (let at = 0; at < rows.length; at += perRun) {
       const picked = rows.slice(at, at + perRun);
       const logits = await headAlone(model, residual, picked);
@@ -55,8 +48,25 @@ export async function crossEntropyNats(
   return total / count;
 }
 
+export function rowsPerRun(model: LanguageModel): number {
+  return Math.max(1, Math.floor(logitBytes / (4 * model.config.vocabulary)));
+}
+
+/** Of padded sequences [S, tokens]: the rows whose next token is known, and that token. */
+export function nextTokens(group: readonly Int32Array[], tokens: number): { rows: number[]; targets: number[] } {
+  const rows: number[] = [];
+  const targets: number[] = [];
+  group.forEach((own, s) => {
+    for (let t = 0; t + 1 < own.length; t++) {
+      rows.push(s * tokens + t);
+      targets.push(own[t + 1]!);
+    }
+  });
+  return { rows, targets };
+}
+
 /** The logits of some rows, [R, V], by starting behind the last block. As sequences of one token: masks grow with T². */
-async function headAlone(
+export async function headAlone(
   { config, forward }: LanguageModel,
   residual: Float32Array,
   rows: readonly number[],
@@ -102,7 +112,12 @@ async function finalResidual(
 }
 
 /** The inverse of withoutPadding; padding rows are zero. */
-function withPadding(rows: Float32Array, group: readonly Int32Array[], tokens: number, dModel: number): Float32Array {
+export function withPadding(
+  rows: Float32Array,
+  group: readonly Int32Array[],
+  tokens: number,
+  dModel: number,
+): Float32Array {
   const expected = group.reduce((sum, ids) => sum + ids.length, 0) * dModel;
   if (rows.length !== expected) throw new RangeError(`the splice gave ${rows.length} numbers, expected ${expected}`);
   const out = new Float32Array(group.length * tokens * dModel);

@@ -1,13 +1,14 @@
-// How good an sae is on rows it did not learn from.
+// How good an sae is on rows it did not learn from. Every number is defined in docs/numerics/sae-evaluation.md.
 
 import type { OpenedSae } from "./open-sae.ts";
-import { rowNorms } from "./token-filter.ts";
 
 /** Quality over some set of rows. */
 export interface ReconstructionMetrics {
   readonly rows: number;
   /** Σ‖x − x̂‖² / Σ‖x − mean x‖², sums over rows and dimensions: 0 is perfect, 1 is what the mean row would reach. */
   readonly fractionVarianceUnexplained: number;
+  /** Mean over rows of ‖x − x̂‖², in residual units squared. */
+  readonly meanSquaredError: number;
   /** Mean over rows of cos(x, x̂). */
   readonly meanCosine: number;
   /** Mean number of active features. */
@@ -23,9 +24,10 @@ export interface SaeEvaluation {
   readonly deadFraction: number;
   /** Fraction of features that were active in more than 10 % of the rows kept. */
   readonly denseFraction: number;
-  /** Per feature: largest activation, and fraction of rows in which it was active, over the rows kept. */
-  readonly maxActivation_F: Float32Array;
+  /** Per feature over the rows kept: fraction of rows in which it was active, mean activation over those rows (0 without any), largest. */
   readonly firingRate_F: Float64Array;
+  readonly meanActivation_F: Float64Array;
+  readonly maxActivation_F: Float32Array;
 }
 
 export interface Evaluation {
@@ -35,7 +37,7 @@ export interface Evaluation {
   result(): SaeEvaluation;
 }
 
-interface EvaluationOptions {
+export interface EvaluationOptions {
   /** Median ‖x‖ of the layer: the trainer's `medianNorm` or the model's m_n. Fixed beforehand, so that one pass is enough. */
   readonly medianNorm: number;
   readonly normFactor?: number;
@@ -44,7 +46,7 @@ interface EvaluationOptions {
 const denseAbove = 0.1;
 
 /** Whether training does not see a row. */
-function isLeftOut(position: number, norm: number, { medianNorm, normFactor = 10 }: EvaluationOptions): boolean {
+export function isLeftOut(position: number, norm: number, { medianNorm, normFactor = 10 }: EvaluationOptions): boolean {
   return position === 0 || norm > normFactor * medianNorm;
 }
 
@@ -54,6 +56,7 @@ export function createEvaluation(opened: OpenedSae, options: EvaluationOptions):
   const all = createSums(dModel);
   const kept = createSums(dModel);
   const fired_F = new Float64Array(width);
+  const sum_F = new Float64Array(width);
   const maxActivation_F = new Float32Array(width);
 
   return {
@@ -69,6 +72,7 @@ export function createEvaluation(opened: OpenedSae, options: EvaluationOptions):
         for (let i = start; i < end; i++) {
           const f = active.features[i]!;
           fired_F[f]! += 1;
+          sum_F[f]! += active.values[i]!;
           maxActivation_F[f] = Math.max(maxActivation_F[f]!, active.values[i]!);
         }
       }
@@ -82,8 +86,9 @@ export function createEvaluation(opened: OpenedSae, options: EvaluationOptions):
         withoutOutliers,
         deadFraction: fractionWhere((rate) => rate === 0),
         denseFraction: fractionWhere((rate) => rate > denseAbove),
-        maxActivation_F: maxActivation_F.slice(),
         firingRate_F,
+        meanActivation_F: sum_F.map((sum, f) => (fired_F[f] === 0 ? 0 : sum / fired_F[f]!)),
+        maxActivation_F: maxActivation_F.slice(),
       };
     },
   };
@@ -141,62 +146,10 @@ function createSums(dModel: number) {
       return {
         rows,
         fractionVarianceUnexplained: squaredError / variance,
+        meanSquaredError: squaredError / rows,
         meanCosine: cosine / rows,
         l0PerRow: l0 / rows,
       };
     },
   };
-}
-
-/** Replaces the rows [B, D] of one layer's residual stream, given their positions [B]; null leaves them as they are. */
-export type Splice = ((acts_BD: Float32Array, position_B: Int32Array) => Promise<Float32Array>) | null;
-
-/** Mean next-token cross-entropies in nats per token with rows of the layer replaced. */
-export interface SpliceCost {
-  /** By x̂, and by 0. */
-  readonly spliced: number;
-  readonly zeroed: number;
-  /** (zeroed − spliced) / (zeroed − clean): 1 when the reconstruction costs nothing, 0 when it is as bad as zeros. */
-  readonly recovered: number;
-}
-
-export interface CrossEntropies {
-  /** Of the model, nothing replaced. */
-  readonly clean: number;
-  /** Every row replaced. */
-  readonly all: SpliceCost;
-  /** Position 0 and outliers kept as they are, in the zeroed run too: the cost where the sae was trained. */
-  readonly withoutOutliers: SpliceCost;
-}
-
-/**
- * What the reconstruction costs the language model. `crossEntropyNats` runs the model over the same held-out text with one
- * layer replaced by the splice and gives the mean in nats per token: the language model's side, which this folder does
- * not import. Attention sinks make the two costs differ: later tokens look at the huge rows that training left out, and
- * a model that loses those is broken however good the sae is on all others.
- */
-export async function measureCrossEntropy(
-  opened: OpenedSae,
-  crossEntropyNats: (splice: Splice) => Promise<number>,
-  options: EvaluationOptions,
-): Promise<CrossEntropies> {
-  const { dModel } = opened.sae;
-  const clean = await crossEntropyNats(null);
-  const reconstruct = (acts_BD: Float32Array) => opened.reconstruct(acts_BD);
-  const zero = async (acts_BD: Float32Array) => new Float32Array(acts_BD.length);
-  const keepingOutliers = (splice: NonNullable<Splice>) => async (acts_BD: Float32Array, position_B: Int32Array) => {
-    const out_BD = (await splice(acts_BD, position_B)).slice();
-    const norms_B = rowNorms(acts_BD, dModel);
-    for (let b = 0; b < position_B.length; b++) {
-      if (!isLeftOut(position_B[b]!, norms_B[b]!, options)) continue;
-      out_BD.set(acts_BD.subarray(b * dModel, (b + 1) * dModel), b * dModel);
-    }
-    return out_BD;
-  };
-  const cost = async (by: (splice: NonNullable<Splice>) => Splice): Promise<SpliceCost> => {
-    const spliced = await crossEntropyNats(by(reconstruct));
-    const zeroed = await crossEntropyNats(by(zero));
-    return { spliced, zeroed, recovered: (zeroed - spliced) / (zeroed - clean) };
-  };
-  return { clean, all: await cost((splice) => splice), withoutOutliers: await cost(keepingOutliers) };
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { ActivationRule } from "../../../engine/sae/architecture.ts";
-import { createEvaluation, measureCrossEntropy, type Splice } from "../../../engine/sae/metrics.ts";
+import { createEvaluation } from "../../../engine/sae/metrics.ts";
 import { openSae } from "../../../engine/sae/open-sae.ts";
+import { measureSpliceCosts, type Splice } from "../../../engine/sae/splice-cost.ts";
 import { densify, largestDifference, normals, randomSae } from "./support.ts";
 
 const [D, F, B] = [12, 40, 9];
@@ -175,20 +176,32 @@ describe("held-out metrics", () => {
     const outlier = 3;
     for (let d = 0; d < D; d++) rows_BD[outlier * D + d]! *= 1000;
     const position_B = Int32Array.from({ length: B }, (_, b) => b);
-    const crossEntropy = async (splice: Splice) => {
+    const crossEntropy = async (splice: Splice | null) => {
       const read = splice ? await splice(rows_BD, position_B) : rows_BD;
       return 1 + read.reduce((sum, value, i) => sum + (value - rows_BD[i]!) ** 2, 0);
+    };
+    const score = async (splices: readonly Splice[]) => {
+      const spliced = [];
+      for (const splice of splices) {
+        const crossEntropyNats = await crossEntropy(splice);
+        spliced.push({ crossEntropyNats, divergenceNats: 2 * crossEntropyNats });
+      }
+      return { clean: await crossEntropy(null), spliced };
     };
     const squares = (left: readonly number[]) =>
       rows_BD.reduce((sum, x, i) => sum + (left.includes(Math.floor(i / D)) ? 0 : x * x), 0);
     const medianNorm = Math.sqrt(squares([outlier]) / (B - 1));
-    const { clean, all, withoutOutliers } = await measureCrossEntropy(opened, crossEntropy, { medianNorm });
+    const { clean, all, withoutOutliers } = await measureSpliceCosts(opened, score, { medianNorm });
     expect(clean).toBe(1);
     expect(all.zeroed / (1 + squares([]))).toBeCloseTo(1, 9);
     expect(withoutOutliers.zeroed).toBeCloseTo(1 + squares([0, outlier]), 9);
     expect(withoutOutliers.spliced).toBeLessThan(all.spliced);
     for (const { spliced, zeroed, recovered } of [all, withoutOutliers])
       expect(recovered).toBeCloseTo((zeroed - spliced) / (zeroed - 1), 12);
+    for (const cost of [all, withoutOutliers]) {
+      expect(cost.splicedDivergence).toBe(2 * cost.spliced);
+      expect(cost.zeroedDivergence).toBe(2 * cost.zeroed);
+    }
     await opened.close();
   });
 });
