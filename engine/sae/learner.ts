@@ -69,7 +69,7 @@ export function initialState(config: TrainingConfig, rows_BD: Float32Array, rand
   // A power of two: dividing by it and folding it back changes no bit.
   const inputScale = config.scaleInput && meanDistance > 0 ? 2 ** Math.round(Math.log2(meanDistance)) : 1;
 
-  const weights = zeroTensors(dModel, width);
+  const weights = zeroTensors(dModel, width, "weights");
   const start_D = decoderBiasStart(config, median_D, sample);
   for (let d = 0; d < dModel; d++) weights.b_dec_D[d] = start_D[d]! / inputScale;
   fillUnitRows(weights.W_dec_FD, dModel, random);
@@ -84,8 +84,8 @@ export function initialState(config: TrainingConfig, rows_BD: Float32Array, rand
     step: 0,
     inputScale,
     weights,
-    m: zeroTensors(dModel, width),
-    v: zeroTensors(dModel, width),
+    m: zeroTensors(dModel, width, "m"),
+    v: zeroTensors(dModel, width, "v"),
     silentRows_F: new Float64Array(width),
     thresholds: architectures[config.architecture].learnsThresholds
       ? {

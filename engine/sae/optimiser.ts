@@ -39,19 +39,17 @@ interface Tensors {
   readonly v: SaeTensors;
 }
 
-/** All four made by `zeroTensors` or `copyTensors`. */
+const roles = ["gradients", "weights", "m", "v"] as const;
+
+/** Throws TypeError unless all four are made by `zeroTensors` or `copyTensors` for their roles. */
 export function createSaeOptimiser({ gradients, weights, m, v }: Tensors, threads: number): SaeOptimiser {
   const dModel = weights.b_dec_D.length;
   const width = weights.b_enc_F.length;
   const partial = placeArrays({ squares_F: ["float64", width] });
-  const at = tensorAddresses(dModel, width);
-  const kernels = createKernelSet(
-    ["gradients", "weights", "m", "v", "partial"],
-    optimiserKernels(dModel, partial.at.squares_F, at),
-    threads,
-  );
-  const memories = [gradients, weights, m, v].map(memoryOf);
-  const run = kernels.on(...memories, partial.memory);
+  const at = tensorAddresses(dModel, width, "weights");
+  const kernels = createKernelSet([...roles, "partial"], optimiserKernels(dModel, partial.at.squares_F, at), threads);
+  const tensors = { gradients, weights, m, v };
+  const run = kernels.on(...roles.map((role) => memoryOf(tensors[role], role)), partial.memory);
   const matrices = [
     { address: at.W_enc_FD, unit: 0 },
     { address: at.W_dec_FD, unit: 1 },

@@ -5,7 +5,7 @@ import { openSession } from "../runtime/session.ts";
 import { tensor } from "../runtime/tensor.ts";
 import { integerProductGraph } from "./graphs.ts";
 import { createKernelSet, type RunKernel } from "./kernels/kernel-set.ts";
-import { memoryOf, placeArrays, tensorAddresses } from "./kernels/memory.ts";
+import { placeArrays, readableWeights, tensorAddresses } from "./kernels/memory.ts";
 import { screeningKernels } from "./kernels/screening-kernels.ts";
 import type { Memory } from "./kernels/webassembly.ts";
 import type { BatchShape, RunsOn, SaeTensors, Selector } from "./workspace.ts";
@@ -80,7 +80,7 @@ export async function openScreenedTopK(shape: BatchShape, runsOn: RunsOn, dense:
   const sizes = { dModel, width, rows, groupSize, parts, partCapacity, weightLevels };
   const kernels = createKernelSet(
     ["batch", "gradients", "weights"],
-    screeningKernels(sizes, at, tensorAddresses(dModel, width)),
+    screeningKernels(sizes, at, tensorAddresses(dModel, width, "weights")),
     runsOn.threads ?? 0,
   );
   const bound = new WeakMap<Memory, RunKernel>();
@@ -92,7 +92,7 @@ export async function openScreenedTopK(shape: BatchShape, runsOn: RunsOn, dense:
   const margin = Math.min(1, deviations / Math.sqrt(dModel));
 
   function bindTo(weights: SaeTensors): RunKernel {
-    const weightMemory = memoryOf(weights);
+    const weightMemory = readableWeights(weights);
     const run = bound.get(weightMemory) ?? kernels.on(memory, memory, weightMemory);
     bound.set(weightMemory, run);
     return run;

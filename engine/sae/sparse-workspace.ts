@@ -4,7 +4,7 @@
 import type { AuxLoss } from "./aux-loss.ts";
 import { sortByFeature } from "./entries.ts";
 import { createKernelSet, type RunKernel } from "./kernels/kernel-set.ts";
-import { memoryOf, placeArrays, tensorAddresses, zeroTensors } from "./kernels/memory.ts";
+import { memoryOf, placeArrays, readableWeights, tensorAddresses, zeroTensors } from "./kernels/memory.ts";
 import { rowKernels } from "./kernels/row-kernels.ts";
 import type { Memory } from "./kernels/webassembly.ts";
 import { totalVariance } from "./variance.ts";
@@ -30,7 +30,7 @@ export function createSparseWorkspace(shape: BatchShape, runsOn: RunsOn, parts: 
   const { selector, aux, prefixEnds } = parts;
   const blocks = prefixEnds.length;
   const capacity = batchRows * k;
-  const gradients = zeroTensors(dModel, width);
+  const gradients = zeroTensors(dModel, width, "gradients");
   const { memory, view, at } = placeArrays({
     x_BD: ["float32", batchRows * dModel],
     errors_MBD: ["float32", blocks * batchRows * dModel],
@@ -48,14 +48,19 @@ export function createSparseWorkspace(shape: BatchShape, runsOn: RunsOn, parts: 
   for (let f = 0; f < width; f++) view.blockOf_F[f] = prefixEnds.findIndex((end) => f < end);
   const kernels = createKernelSet(
     ["batch", "gradients", "weights"],
-    rowKernels({ dModel, batchRows, blocks }, at, tensorAddresses(dModel, width)),
+    rowKernels(
+      { dModel, batchRows, blocks },
+      at,
+      tensorAddresses(dModel, width, "weights"),
+      tensorAddresses(dModel, width, "gradients"),
+    ),
     runsOn.threads ?? 0,
   );
   const bound = new WeakMap<Memory, RunKernel>();
 
   function on(weights: SaeTensors): RunKernel {
-    const weightMemory = memoryOf(weights);
-    const run = bound.get(weightMemory) ?? kernels.on(memory, memoryOf(gradients), weightMemory);
+    const weightMemory = readableWeights(weights);
+    const run = bound.get(weightMemory) ?? kernels.on(memory, memoryOf(gradients, "gradients"), weightMemory);
     bound.set(weightMemory, run);
     return run;
   }

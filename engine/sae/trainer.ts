@@ -273,7 +273,7 @@ function unstable(
 /** Arrays of their own: those of a checkpoint are views of its bytes. */
 function copyState(state: LearnerState): LearnerState {
   const { weights, m, v, silentRows_F, thresholds } = state;
-  const copied = { weights: copyTensors(weights), m: copyTensors(m), v: copyTensors(v) };
+  const copied = { weights: copyTensors(weights, "weights"), m: copyTensors(m, "m"), v: copyTensors(v, "v") };
   const { value_F, m_F, v_F } = thresholds ?? {};
   return {
     ...state,

@@ -53,7 +53,7 @@ export const architectures: Readonly<Record<ArchitectureName, Architecture>> = {
 };
 
 const partsOf = (config: TrainingConfig, runsOn: RunsOn) => ({
-  gradients: zeroTensors(config.dModel, config.width),
+  gradients: zeroTensors(config.dModel, config.width, "gradients"),
   aux: createAuxLoss(config, runsOn),
 });
 

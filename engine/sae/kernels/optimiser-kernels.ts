@@ -4,6 +4,7 @@ import {
   add,
   type Body,
   div,
+  type Expr,
   f32,
   i32,
   type KernelSource,
@@ -17,12 +18,17 @@ import {
   toF32,
   toF64,
 } from "./assembler.ts";
-import { byLane, foldLanes, overLanes } from "./loops.ts";
-import type { TensorAddresses } from "./memory.ts";
+import { byLane, foldLanes, type LaneKind, overLanes } from "./loops.ts";
+import { leadBytes, type TensorAddresses, type TensorRole } from "./memory.ts";
 
-/** Numbers of the memories that these kernels see. The tensors of an sae lie at the same addresses in each of the first four. */
-export const optimiserMemories = { gradients: 0, weights: 1, m: 2, v: 3, partial: 4 } as const;
-const memories = optimiserMemories;
+/** Numbers of the memories that these kernels see. */
+const memories = { gradients: 0, weights: 1, m: 2, v: 3, partial: 4 } as const;
+
+/** Tensors of each role lie at their addresses among the weights, plus what their role leaves free before them. */
+const loadOf = <K extends LaneKind>(kind: K, role: TensorRole, address: Expr<"i32">, offset: number): Expr<K> =>
+  load(kind, memories[role], address, offset + leadBytes[role]);
+const storeOf = (b: Body, role: TensorRole, address: Expr<"i32">, value: Expr, offset: number): void =>
+  b.store(memories[role], address, value, offset + leadBytes[role]);
 
 export function optimiserKernels(dModel: number, squares_F: number, at: TensorAddresses): KernelSource[] {
   return [
@@ -50,8 +56,8 @@ function writeProjectAndSquare(b: Body, dModel: number, squares_F: number, at: T
     b.set(encoder, add(i32(at.W_enc_FD), mul(f, rowBytes)));
     const dot = foldLanes(b, i32(dModel), (kind, lane, offset, sum) =>
       madd(
-        load(kind, memories.gradients, add(decoder, lane), offset),
-        load(kind, memories.weights, add(decoder, lane), offset),
+        loadOf(kind, "gradients", add(decoder, lane), offset),
+        loadOf(kind, "weights", add(decoder, lane), offset),
         sum,
       ),
     );
@@ -59,19 +65,15 @@ function writeProjectAndSquare(b: Body, dModel: number, squares_F: number, at: T
     b.set(along4, splat(along));
     const squares = foldLanes(b, i32(dModel), (kind, lane, offset, sum) => {
       const address = add(decoder, lane);
-      const unit = load(kind, memories.weights, address, offset);
-      const left = madd(
-        byLane(kind, { one: along, four: along4 }),
-        unit,
-        load(kind, memories.gradients, address, offset),
-      );
-      b.store(memories.gradients, address, left, offset);
-      const stored = load(kind, memories.gradients, address, offset);
+      const unit = loadOf(kind, "weights", address, offset);
+      const left = madd(byLane(kind, { one: along, four: along4 }), unit, loadOf(kind, "gradients", address, offset));
+      storeOf(b, "gradients", address, left, offset);
+      const stored = loadOf(kind, "gradients", address, offset);
       return madd(stored, stored, sum);
     });
     b.set(total, toF64(squares));
     const encoderSquares = foldLanes(b, i32(dModel), (kind, lane, offset, sum) => {
-      const value = load(kind, memories.gradients, add(encoder, lane), offset);
+      const value = loadOf(kind, "gradients", add(encoder, lane), offset);
       return madd(value, value, sum);
     });
     b.store(memories.partial, add(i32(squares_F), mul(f, i32(8))), add(total, toF64(encoderSquares)));
@@ -104,15 +106,15 @@ function writeAdam(b: Body): void {
         return byLane(kind, { one: one[index]!, four: four[index]! });
       };
       const at = add(start, lane);
-      const value = (memory: number) => load(kind, memory, at, offset);
-      const g = b.local(kind, mul(value(memories.gradients), use("gradientScale")));
-      const m = b.local(kind, madd(use("beta1"), value(memories.m), mul(use("rest1"), g)));
-      const v = b.local(kind, madd(use("beta2"), value(memories.v), mul(mul(use("rest2"), g), g)));
-      b.store(memories.m, at, m, offset);
-      b.store(memories.v, at, v, offset);
+      const value = (role: TensorRole) => loadOf(kind, role, at, offset);
+      const g = b.local(kind, mul(value("gradients"), use("gradientScale")));
+      const m = b.local(kind, madd(use("beta1"), value("m"), mul(use("rest1"), g)));
+      const v = b.local(kind, madd(use("beta2"), value("v"), mul(mul(use("rest2"), g), g)));
+      storeOf(b, "m", at, m, offset);
+      storeOf(b, "v", at, v, offset);
       const step = div(mul(use("rate"), m), add(sqrt(mul(v, use("correction2"))), use("epsilon")));
-      const p = b.local(kind, sub(value(memories.weights), step));
-      b.store(memories.weights, at, p, offset);
+      const p = b.local(kind, sub(value("weights"), step));
+      storeOf(b, "weights", at, p, offset);
       return madd(p, p, sum);
     });
     b.set(total, toF64(squares));
@@ -122,8 +124,8 @@ function writeAdam(b: Body): void {
         b.set(factor4, splat(factor));
         overLanes(b, length, (kind, lane, offset) => {
           const at = add(start, lane);
-          const scaled = mul(load(kind, memories.weights, at, offset), byLane(kind, { one: factor, four: factor4 }));
-          b.store(memories.weights, at, scaled, offset);
+          const scaled = mul(loadOf(kind, "weights", at, offset), byLane(kind, { one: factor, four: factor4 }));
+          storeOf(b, "weights", at, scaled, offset);
         });
       });
     });

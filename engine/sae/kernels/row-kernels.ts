@@ -54,10 +54,15 @@ export type BatchAddresses = Readonly<
   >
 >;
 
-export function rowKernels(sizes: RowSizes, batch: BatchAddresses, tensors: TensorAddresses): KernelSource[] {
+export function rowKernels(
+  sizes: RowSizes,
+  batch: BatchAddresses,
+  weights: TensorAddresses,
+  gradients: TensorAddresses,
+): KernelSource[] {
   return [
-    { name: "decode", write: (b) => writeDecode(b, sizes, batch, tensors) },
-    { name: "sumByFeature", write: (b) => writeSumByFeature(b, sizes, batch, tensors) },
+    { name: "decode", write: (b) => writeDecode(b, sizes, batch, weights) },
+    { name: "sumByFeature", write: (b) => writeSumByFeature(b, sizes, batch, gradients) },
   ];
 }
 

@@ -23,7 +23,7 @@ const weights = {
   b_dec_D: await read("b_dec"),
 };
 const runsOn = { threads: 1 };
-const parts = () => ({ gradients: zeroTensors(D, F), aux: createAuxLoss(shape, runsOn) });
+const parts = () => ({ gradients: zeroTensors(D, F, "gradients"), aux: createAuxLoss(shape, runsOn) });
 
 const architectures: Record<string, { open(): Promise<GradientWorkspace>; settings?: Partial<StepSettings> }> = {
   topk: {

@@ -9,7 +9,7 @@ const shape: BatchShape = { dModel: 128, width: 2048, k: 10, batchRows: 64, micr
 const { dModel: D, width: F, k, batchRows: B } = shape;
 
 function randomWeights(): SaeTensors {
-  const weights = zeroTensors(D, F);
+  const weights = zeroTensors(D, F, "weights");
   weights.W_enc_FD.set(normals(F * D, 1, 0.1));
   weights.b_enc_F.set(normals(F, 2, 0.3));
   return weights;
