@@ -1,12 +1,12 @@
-// A contestant is a process of its own that answers each line "go" with the seconds of one round, and "end" with its peak
-// resident bytes. Contestants take turns, so that whatever else the machine does meets all of them alike.
+// A contestant is a process of its own that answers each line "go", or the name of a task where it has several, with the seconds of
+// one round, and "end" with its peak resident bytes. Contestants take turns, so that whatever else the machine does meets all of them alike.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 export interface Contestant {
   readonly name: string;
-  round(): Promise<number>;
+  round(task?: string): Promise<number>;
   /** Ends the process; peak resident bytes over its life. */
   end(): Promise<number>;
 }
@@ -40,11 +40,11 @@ export async function startContestant(
     if (code === 3) return null;
     throw new Error(`${name} ended with code ${code} before it was ready`);
   }
-  return { name, round: () => ask("go"), end: () => ask("end") };
+  return { name, round: (task = "go") => ask(task), end: () => ask("end") };
 }
 
-/** The other end, for contestants of ours: runs `round` for each "go". It may answer with the seconds that count, else all of them do. */
-export async function serveRounds(round: () => Promise<unknown>): Promise<void> {
+/** The other end, for contestants of ours: runs `round` for each line. It may answer with the seconds that count, else all of them do. */
+export async function serveRounds(round: (task: string) => Promise<unknown>): Promise<void> {
   process.stdout.write("ready\n");
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === "end") {
@@ -52,7 +52,7 @@ export async function serveRounds(round: () => Promise<unknown>): Promise<void> 
       break;
     }
     const start = performance.now();
-    const counted = await round();
+    const counted = await round(line);
     process.stdout.write(`${typeof counted === "number" ? counted : (performance.now() - start) / 1000}\n`);
   }
   process.exit(0);

@@ -1,10 +1,12 @@
 /** `npm run bench -- NAME`: runs one benchmark and prints one JSON object as its last line. */
+import { benchDecode } from "./decode.ts";
 import { benchMatrix } from "./matrix.ts";
 import { benchQuantized } from "./quantized.ts";
 import { benchSaeStep } from "./sae-step.ts";
 
 /** By name. A new benchmark is a file of its own and one line here. */
 const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = {
+  decode: benchDecode,
   matrix: benchMatrix,
   quantized: benchQuantized,
   "sae-step": benchSaeStep,

@@ -36,9 +36,12 @@ export function sampleToken(
   const best = argMax(logits);
   if (temperature === 0) return best;
   const highest = logits[best]!;
-  const weights = new Float64Array(logits.length);
-  for (let id = 0; id < logits.length; id++) weights[id] = Math.exp((logits[id]! - highest) / temperature);
-  return draw(weights, mostLikely(weights, topK, topP), random);
+  const ids = topK > 0 && topK < logits.length ? largest(logits, topK) : null;
+  const weights = new Float64Array(ids?.length ?? logits.length);
+  for (let i = 0; i < weights.length; i++) weights[i] = Math.exp((logits[ids ? ids[i]! : i]! - highest) / temperature);
+  const kept = topP < 1 ? nucleus(weights, topP, ids ? inOrder() : byFallingWeight(weights)) : null;
+  const drawn = draw(weights, kept, random);
+  return ids ? ids[drawn]! : drawn;
 }
 
 export function argMax(logits: Float32Array): number {
@@ -50,48 +53,90 @@ export function argMax(logits: Float32Array): number {
   return best;
 }
 
-/** Ids by falling weight, cut at `count` and at the share `mass` of what `count` leaves; null when neither cuts. */
-function mostLikely(weights: Float64Array, count: number, mass: number): number[] | null {
-  const cutCount = count > 0 && count < weights.length;
-  if (!cutCount && mass >= 1) return null;
-  const next = byFallingWeight(weights);
-  // The mass is a share of what the count leaves, so the count is taken first.
-  const counted = cutCount ? Array.from({ length: count }, next) : null;
-  if (mass >= 1) return counted;
+/** The first places that together reach the share `mass` of all weights, and never fewer than one. */
+function nucleus(weights: Float64Array, mass: number, next: () => number): number[] {
   let total = 0;
-  for (const weight of counted ? counted.map((id) => weights[id]!) : weights) total += weight;
+  for (const weight of weights) total += weight;
   const kept: number[] = [];
-  const limit = counted?.length ?? weights.length;
-  for (let reached = 0; (reached < mass * total || kept.length === 0) && kept.length < limit; ) {
-    const id = counted ? counted[kept.length]! : next();
-    kept.push(id);
-    reached += weights[id]!;
+  for (let reached = 0; (reached < mass * total || kept.length === 0) && kept.length < weights.length; ) {
+    const place = next();
+    kept.push(place);
+    reached += weights[place]!;
   }
   return kept;
 }
 
-/** Ids one after the other by falling weight, smaller ids first on ties: a heap, since usually few are taken out of many. */
+function inOrder(): () => number {
+  let place = 0;
+  return () => place++;
+}
+
+/** Places one after the other by falling weight, smaller ones first on ties. */
 function byFallingWeight(weights: Float64Array): () => number {
-  const heap = Uint32Array.from(weights, (_, id) => id);
-  let size = heap.length;
-  const before = (a: number, b: number) => weights[a]! > weights[b]! || (weights[a]! === weights[b]! && a < b);
-  const sink = (from: number) => {
-    for (let at = from; ; ) {
-      let first = at;
-      for (const child of [2 * at + 1, 2 * at + 2])
-        if (child < size && before(heap[child]!, heap[first]!)) first = child;
-      if (first === at) return;
-      [heap[at], heap[first]] = [heap[first]!, heap[at]!];
-      at = first;
-    }
-  };
-  for (let at = size >>> 1; at-- > 0; ) sink(at);
+  // Usually a few are taken out of many: of 151,936, selecting 256 takes 0.3 ms where a heap over all takes 8.
+  const first = largest(weights, 256);
+  let taken = 0;
+  let rest: (() => number) | null = null;
   return () => {
+    if (taken < first.length) return first[taken++]!;
+    rest ??= heapOrder(weights, first.length);
+    return rest();
+  };
+}
+
+/** The indices of the largest values, largest first, smaller indices first on ties. */
+function largest(values: Float32Array | Float64Array, count: number): Uint32Array {
+  const size = Math.min(count, values.length);
+  const heap = new Uint32Array(size);
+  for (let i = 0; i < size; i++) heap[i] = i;
+  const worse = (a: number, b: number) => values[a]! < values[b]! || (values[a]! === values[b]! && a > b);
+  for (let at = size >>> 1; at-- > 0; ) sink(heap, size, at, worse);
+  if (size === 0) return heap;
+  let bound = values[heap[0]!]!;
+  for (let i = size; i < values.length; i++) {
+    if (!(values[i]! > bound)) continue;
+    heap[0] = i;
+    sink(heap, size, 0, worse);
+    bound = values[heap[0]!]!;
+  }
+  // The worst goes to the end, again and again.
+  for (let left = size - 1; left > 0; left--) {
+    [heap[0], heap[left]] = [heap[left]!, heap[0]!];
+    sink(heap, left, 0, worse);
+  }
+  return heap;
+}
+
+/** All places by falling weight, without the first `skipped`. */
+function heapOrder(weights: Float64Array, skipped: number): () => number {
+  let size = weights.length;
+  const heap = new Uint32Array(size);
+  for (let i = 0; i < size; i++) heap[i] = i;
+  const before = (a: number, b: number) => weights[a]! > weights[b]! || (weights[a]! === weights[b]! && a < b);
+  for (let at = size >>> 1; at-- > 0; ) sink(heap, size, at, before);
+  const next = () => {
     const top = heap[0]!;
     heap[0] = heap[--size]!;
-    sink(0);
+    sink(heap, size, 0, before);
     return top;
   };
+  for (let i = 0; i < skipped; i++) next();
+  return next;
+}
+
+/** Moves the entry at `from` down until none of its children comes before it. */
+function sink(heap: Uint32Array, size: number, from: number, before: (a: number, b: number) => boolean): void {
+  for (let at = from; ; ) {
+    let first = at;
+    const left = 2 * at + 1;
+    if (left < size && before(heap[left]!, heap[first]!)) first = left;
+    if (left + 1 < size && before(heap[left + 1]!, heap[first]!)) first = left + 1;
+    if (first === at) return;
+    const moved = heap[at]!;
+    heap[at] = heap[first]!;
+    heap[first] = moved;
+    at = first;
+  }
 }
 
 function draw(weights: Float64Array, candidates: readonly number[] | null, random: Random): number {
@@ -125,10 +170,6 @@ export interface SampledLogprobs extends TokenLogprob {
 /** log softmax of the model's own logits (before penalty, temperature and cuts) for the sampled token and the `count` most likely. */
 export function logprobsOf(logits: Float32Array, id: number, count: number): SampledLogprobs {
   const normalizer = logSumExp(logits, 0, logits.length);
-  const next = count > 0 ? byFallingWeight(Float64Array.from(logits)) : () => 0;
-  const top = Array.from({ length: Math.min(count, logits.length) }, next).map((best) => ({
-    id: best,
-    logprob: logits[best]! - normalizer,
-  }));
+  const top = Array.from(largest(logits, count), (best) => ({ id: best, logprob: logits[best]! - normalizer }));
   return { id, logprob: logits[id]! - normalizer, top };
 }
