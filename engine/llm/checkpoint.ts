@@ -50,6 +50,7 @@ export async function writeCheckpoint(
   parameters: ParameterValues,
   dtype: "float32" | "float16" | "bfloat16",
 ): Promise<void> {
+  const json = formatDecoderConfig(config, dtype);
   await mkdir(folder, { recursive: true });
   const tensors = parameterSpecs(config).map(({ name, shape }): NamedTensor => {
     const values = parameters.get(name);
@@ -59,7 +60,6 @@ export async function writeCheckpoint(
     return { name, dtype: "BF16", shape, data: float32ToBfloat16(values) };
   });
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" });
-  const json = formatDecoderConfig(config, dtype);
   await writeFile(join(folder, "config.json"), `${JSON.stringify(json, null, 2)}\n`);
   const generation = { bos_token_id: json.bos_token_id, eos_token_id: json.eos_token_id };
   await writeFile(join(folder, "generation_config.json"), `${JSON.stringify(generation, null, 2)}\n`);

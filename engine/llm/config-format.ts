@@ -1,13 +1,19 @@
 // The config as config.json of Hugging Face, readable by transformers 4 and 5.
 
 import type { DecoderConfig } from "./config.ts";
+import { ModelConfigError } from "./config-json.ts";
 import { families } from "./families.ts";
 
+/** @throws ModelConfigError for a decoder out of a multimodal checkpoint: what belongs beside it is not known here. */
 export function formatDecoderConfig(
   config: DecoderConfig,
   dtype: "float32" | "float16" | "bfloat16",
 ): Record<string, unknown> {
+  if (families[config.family].textConfig !== null) {
+    throw new ModelConfigError(`${config.family} is a multimodal layout: write the decoder as ${config.family}_text`);
+  }
   return {
+    ...hybridKeys(config),
     architectures: [families[config.family].architecture],
     model_type: config.family,
     hidden_size: config.dModel,
@@ -29,5 +35,18 @@ export function formatDecoderConfig(
     torch_dtype: dtype,
     dtype,
     use_cache: true,
+  };
+}
+
+function hybridKeys({ deltaNet, layerKinds, rope, headDim }: DecoderConfig): Record<string, unknown> {
+  if (!deltaNet) return {};
+  return {
+    layer_types: layerKinds.map(({ mixer }) => (mixer === "delta_net" ? "linear_attention" : "full_attention")),
+    linear_num_key_heads: deltaNet.keyHeads,
+    linear_num_value_heads: deltaNet.valueHeads,
+    linear_key_head_dim: deltaNet.keyDim,
+    linear_value_head_dim: deltaNet.valueDim,
+    linear_conv_kernel_dim: deltaNet.kernel,
+    partial_rotary_factor: rope.dims / headDim,
   };
 }

@@ -53,7 +53,7 @@ export function deltaRuleInChunks(inputs: DeltaRuleInputs, net: DeltaNet): Value
   const toState = swapped(mul(key, exp(sub(total, sums))));
   const kept = exp(total);
 
-  let state = fill(graph, [S, valueHeads, keyDim, valueDim], 0, "float32");
+  let state = fill(graph, [S, valueHeads, keyDim, valueDim], 0, inputs.value.dtype);
   const outputs = Array.from({ length: chunks }, (_, c) => {
     const at = (value: Value) => gather(value, graph.constant(c, "int64", []), 2);
     const written = sub(at(writtenAlone), matMul(at(known), state));
@@ -74,8 +74,8 @@ function unitLowerInverse(a: Value): Value {
   const n = a.shape.at(-1) as number;
   const mask = (keep: (row: number, column: number) => boolean) =>
     a.graph.current.constant(
-      Float32Array.from({ length: n * n }, (_, i) => (keep(Math.floor(i / n), i % n) ? 1 : 0)),
-      "float32",
+      Array.from({ length: n * n }, (_, i) => (keep(Math.floor(i / n), i % n) ? 1 : 0)),
+      a.dtype,
       [n, n],
     );
   let inverse = mask((row, column) => row === column);
@@ -90,10 +90,8 @@ function unitLowerInverse(a: Value): Value {
 
 /** 1 where row + offset ≥ column. */
 function triangle(like: Value, offset: number): Value {
-  const ones = Float32Array.from({ length: chunk * chunk }, (_, i) =>
-    Math.floor(i / chunk) + offset >= i % chunk ? 1 : 0,
-  );
-  return like.graph.current.constant(ones, "float32", [chunk, chunk]);
+  const ones = Array.from({ length: chunk * chunk }, (_, i) => (Math.floor(i / chunk) + offset >= i % chunk ? 1 : 0));
+  return like.graph.current.constant(ones, like.dtype, [chunk, chunk]);
 }
 
 /** The last two axes swapped. */

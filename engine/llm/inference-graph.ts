@@ -203,8 +203,12 @@ function sharedContext(
   const { deltaNet } = config;
   const tokens = range(graph, "T");
   const positions = cast(add(unsqueeze(pastLengths, [1]), unsqueeze(tokens, [0])), "float32");
-  const frequencies = graph.constant(inverseFrequencies(config.rope), "float32", [1, 1, 1, config.rope.dims / 2]);
-  const angles = mul(unsqueeze(positions, [1, 3]), frequencies);
+  const frequencies = inverseFrequencies(config.rope);
+  // In whole groups of 16: the kernels of cos and sin round differently at the end of an array than inside.
+  const grouped = new Float32Array(16 * Math.ceil(frequencies.length / 16));
+  grouped.set(frequencies);
+  const angles = mul(unsqueeze(positions, [1, 3]), graph.constant(grouped, "float32", [1, 1, 1, grouped.length]));
+  const ofFrequencies = (table: Value) => slice(table, 3, 0, frequencies.length);
   const seenPast = less(unsqueeze(range(graph, "P"), [0]), unsqueeze(pastLengths, [1]));
   const columns = rangeTo(add(sizeOf(graph, "T"), padding), "K");
   const seenNew = lessOrEqual(unsqueeze(columns, [0]), unsqueeze(tokens, [1]));
@@ -212,8 +216,8 @@ function sharedContext(
   return {
     sequences: ids.shape[0]!,
     positions: ids.shape[1]!,
-    cos: cos(angles),
-    sin: sin(angles),
+    cos: ofFrequencies(cos(angles)),
+    sin: ofFrequencies(sin(angles)),
     reshape: sharedReshape(graph),
     pastMask: unsqueeze(mask(seenPast), [1, 2, 3]),
     newMask: mask(seenNew),

@@ -5,14 +5,14 @@ import { Graph, type Value } from "../onnx/graph.ts";
 import { adamUpdate } from "../optim/adam.ts";
 import { clipByGlobalNorm } from "../optim/clip.ts";
 import type { DecoderConfig } from "./config.ts";
-import { parameterSpecs } from "./parameters.ts";
+import { type ParameterSpec, parameterSpecs } from "./parameters.ts";
 import { languageModelLoss, type TrainingShape } from "./training-forward.ts";
 
 export interface AdamSettings {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
-  /** Decoupled; applies to matrices and embeddings, never to norms and biases. */
+  /** Decoupled; applies to matrices, embeddings and convolutions, never to norms, biases and decay rates. */
   readonly weightDecay: number;
   /** Gradients are scaled down together to this Euclidean norm. */
   readonly maxGradientNorm: number;
@@ -25,6 +25,8 @@ export const defaultAdam: AdamSettings = {
   weightDecay: 0.1,
   maxGradientNorm: 1,
 };
+
+const decayedKinds: ReadonlySet<ParameterSpec["kind"]> = new Set(["matrix", "embedding", "convolution"]);
 
 /**
  * The whole training step.
@@ -62,7 +64,7 @@ export function buildTrainingGraph(
       beta1: adam.beta1,
       beta2: adam.beta2,
       epsilon: adam.epsilon,
-      weightDecay: kind === "matrix" || kind === "embedding" ? adam.weightDecay : 0,
+      weightDecay: decayedKinds.has(kind) ? adam.weightDecay : 0,
     });
     graph.output(updated.param, `next/parameter/${name}`);
     graph.output(updated.m, `next/mean/${name}`);
