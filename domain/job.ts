@@ -3,6 +3,7 @@ import { type Static, type TSchema, Type } from "typebox";
 import { ActivationsHarvestInput, ActivationsHarvestResult } from "./activations.ts";
 import { ArtifactLink } from "./artifact.ts";
 import { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "./benchmark.ts";
+import { FeaturesContrastInput, FeaturesContrastResult } from "./contrast.ts";
 import { CreateModel, ModelImportResult } from "./model.ts";
 import { Problem, ProblemDetails } from "./problem.ts";
 import { SaeReleaseInput, SaeReleaseResult } from "./release.ts";
@@ -23,7 +24,8 @@ export const SaeTrainResult = Type.Object(
   {
     sae_ids: Type.Array(Type.String(), { description: "in the order of `layers`" }),
     release_id: Type.String(),
-    report_artifact_id: Type.String(),
+    report_artifact_id: Type.String({ description: "JSON: settings, metrics of every sae, the course of the run" }),
+    report_page_artifact_id: Type.String({ description: "the same as a page with plots, for people" }),
   },
   { title: "SaeTrainResult" },
 );
@@ -75,6 +77,13 @@ export const jobKinds = {
       "Trains an sae for every layer of a model, in jobs of some layers each (`parent_id` names the release) that any number of workers share. Shows the progress of all as one, goes on where a lost worker stopped, and ends in one release with one report.",
     input: SaeReleaseInput,
     result: SaeReleaseResult,
+  },
+  "features.contrast": {
+    title: "Contrast texts",
+    description:
+      "Ranks the features of some saes by how well they tell one set of texts from others, with p-values and intervals.",
+    input: FeaturesContrastInput,
+    result: FeaturesContrastResult,
   },
   "benchmark.analyze": {
     title: "Analyse benchmarks",

@@ -6,6 +6,7 @@ import type { Json } from "../../platform/database.ts";
 import type { JobRow } from "../../platform/jobs.ts";
 import { resolveHarvest } from "./activations-harvest.ts";
 import { resolveBenchmarkAnalyze } from "./benchmark-analyze.ts";
+import { resolveFeaturesContrast } from "./features-contrast.ts";
 import { resolveModelImport, resolveSaeImport } from "./imports.ts";
 import { resolveSaeExport } from "./sae-export.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
@@ -22,6 +23,7 @@ const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "activations.harvest": resolveHarvest,
   "sae.train": resolveSaeTrainJob,
   "sae.release": resolveSaeRelease,
+  "features.contrast": resolveFeaturesContrast,
   "benchmark.analyze": resolveBenchmarkAnalyze,
 };
 

@@ -2,6 +2,7 @@
 import type { JobKind } from "../../domain/job.ts";
 import { activationsHarvest } from "./activations-harvest.ts";
 import { benchmarkAnalyze } from "./benchmark-analyze.ts";
+import { featuresContrast } from "./features-contrast.ts";
 import type { JobHandler } from "./handler.ts";
 import { modelImport } from "./model-import.ts";
 import { saeExport } from "./sae-export.ts";
@@ -17,5 +18,6 @@ export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "activations.harvest": activationsHarvest,
   "sae.train": saeTrain,
   "sae.release": saeRelease,
+  "features.contrast": featuresContrast,
   "benchmark.analyze": benchmarkAnalyze,
 };

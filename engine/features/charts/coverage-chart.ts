@@ -1,4 +1,5 @@
 import type { CoverageCurve } from "../coverage.ts";
+import { lineStyle, SERIES_CSS, SERIES_DARK_CSS } from "./series-colours.ts";
 import { escapeXml, fitText, px, svgDocument, textWidthEm } from "./svg.ts";
 
 export interface CoverageSeries {
@@ -10,11 +11,6 @@ export interface CoverageSeries {
   readonly auc: number | null;
 }
 
-// Okabe and Ito's colours without yellow (too pale on paper) and black (the ink): distinct with every kind of colour vision.
-const COLOURS_LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b98900", "#56a8d8", "#6b5bb5"] as const;
-const COLOURS_DARK = ["#4da3dc", "#f08a45", "#2fc79a", "#e59cc5", "#e6b422", "#8fd0f5", "#a99bea"] as const;
-const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 5", "1 5", "5 2 1 2 1 2"] as const;
-
 const PLOT = { x: 68, y: 84, width: 460, height: 330 } as const;
 const ROW = 20;
 
@@ -25,13 +21,7 @@ const ROW = 20;
  * by colour and, beyond seven, by dashes as well; the legend is ordered by the area under the curve, largest first.
  */
 export function coverageChartSvg(title: string, subtitle: string, series: readonly CoverageSeries[]): string {
-  const drawn = series
-    .map((one, i) => ({
-      ...one,
-      colour: i % COLOURS_LIGHT.length,
-      dash: DASHES[Math.floor(i / COLOURS_LIGHT.length) % DASHES.length]!,
-    }))
-    .sort((a, b) => (b.auc ?? -1) - (a.auc ?? -1));
+  const drawn = series.map((one, i) => ({ ...one, line: lineStyle(i) })).sort((a, b) => (b.auc ?? -1) - (a.auc ?? -1));
   const names = drawn.map((one) => fitText(one.name, 20));
   const nameWidth = Math.max(60, ...names.map((name) => textWidthEm(name) * 12.5));
   const legendX = PLOT.x + PLOT.width + 34;
@@ -47,7 +37,7 @@ export function coverageChartSvg(title: string, subtitle: string, series: readon
     `<text class="muted small end" x="${px(aucX)}" y="${PLOT.y + 4}">area</text>`,
   ];
   for (const [i, one] of drawn.entries()) {
-    const line = `class="line c${one.colour}"${one.dash ? ` stroke-dasharray="${one.dash}"` : ""}`;
+    const { line } = one;
     const area = one.auc === null ? "–" : one.auc.toFixed(3);
     const y = PLOT.y + 24 + i * ROW;
     const about = `${one.name}: ${one.samples} samples, area under the curve ${area}`;
@@ -58,7 +48,6 @@ export function coverageChartSvg(title: string, subtitle: string, series: readon
       `<text class="ink label number end" x="${px(aucX)}" y="${px(y)}">${area}</text></g>`,
     );
   }
-  const colours = (list: readonly string[]) => list.map((colour, i) => `.c${i}{stroke:${colour}}`).join("");
   const areas = drawn
     .map((one) => `${one.name} ${one.auc === null ? "without features" : one.auc.toFixed(3)}`)
     .join(", ");
@@ -67,8 +56,8 @@ export function coverageChartSvg(title: string, subtitle: string, series: readon
     height,
     title,
     description: `${subtitle} Areas under the curves: ${areas}.`,
-    css: `\n  .line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}.rule,.axis{fill:none;stroke-width:1}\n  ${colours(COLOURS_LIGHT)}`,
-    darkCss: colours(COLOURS_DARK),
+    css: SERIES_CSS,
+    darkCss: SERIES_DARK_CSS,
     body,
   });
 }
