@@ -65,6 +65,19 @@ describe("model.import", () => {
     for (const norm of stats.median_residual_norm) expect(norm).toBeGreaterThan(0);
   });
 
+  test("takes the decoder out of a multimodal checkpoint with delta nets, checks it, and its quantised weights too", async () => {
+    const source = directory("tests/fixtures/models/qwen3-5-multimodal-bf16");
+    for (const precision of ["float32", "int8"]) {
+      const row = await deployment.run("model.import", { name: `hybrid-${precision}`, source, precision });
+      const { model_id: id } = row.result as { model_id: string };
+      const model = await deployment.platform.db.model.findUniqueOrThrow({ where: { id } });
+      expect(model).toMatchObject({ family: "qwen3_5", layers: 5, d_model: 32, vocab_size: 320, precision });
+      const stats = model.stats as { logit_check: { passed: boolean }; median_residual_norm: number[] };
+      expect(stats.logit_check.passed).toBe(true);
+      expect(stats.median_residual_norm).toHaveLength(5);
+    }
+  });
+
   test("gives the same digest and norms to the same files uploaded as artifacts", async () => {
     const { platform, workspaceId } = deployment;
     const files = [];
@@ -134,6 +147,33 @@ describe("model.import", () => {
     const problem = await refusal("model.import", { name: "m", source: directory(copy) });
     expect(problem.code).toBe("WEIGHTS_INVALID");
     expect(problem.detail).not.toContain(folder);
+  });
+
+  test("names a tensor of another shape, with both shapes", async () => {
+    const copy = await copyOfModel("other-shape");
+    const config = JSON.parse(await readFile(join(copy, "config.json"), "utf8"));
+    await writeFile(join(copy, "config.json"), JSON.stringify({ ...config, intermediate_size: 100 }));
+    expect(await refusal("model.import", { name: "m", source: directory(copy) })).toMatchObject({
+      code: "WEIGHTS_INVALID",
+      detail: expect.stringMatching(
+        /^tensor model\.layers\.0\.mlp\.\w+\.weight has shape \[\d+, \d+\], config\.json implies \[\d+, \d+\]$/,
+      ),
+    });
+  });
+
+  test("names the tensor with a weight that is not a number, also one that no text would use", async () => {
+    const copy = await copyOfModel("not-a-number");
+    const path = join(copy, "model.safetensors");
+    const bytes = await readFile(path);
+    const start = 8 + Number(bytes.readBigUInt64LE());
+    const header = JSON.parse(bytes.toString("utf8", 8, start));
+    const [offset] = header["model.embed_tokens.weight"].data_offsets;
+    bytes.writeFloatLE(Number.NaN, start + offset + 4 * (319 * 48 + 5));
+    await writeFile(path, bytes);
+    expect(await refusal("model.import", { name: "m", source: directory(copy) })).toMatchObject({
+      code: "WEIGHTS_INVALID",
+      detail: `tensor model.embed_tokens.weight holds NaN or an infinity, first at element ${319 * 48 + 5}`,
+    });
   });
 
   test("refuses a family that the engine does not compute, by its name", async () => {
