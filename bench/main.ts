@@ -1,6 +1,8 @@
 /** `npm run bench -- NAME`: runs one benchmark and prints one JSON object as its last line. */
 import { benchDecode } from "./decode.ts";
 import { benchMatrix } from "./matrix.ts";
+import { benchOpenModel } from "./open-model.ts";
+import { benchPrefill } from "./prefill.ts";
 import { benchQuantized } from "./quantized.ts";
 import { benchSaeStep } from "./sae-step.ts";
 
@@ -8,6 +10,8 @@ import { benchSaeStep } from "./sae-step.ts";
 const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = {
   decode: benchDecode,
   matrix: benchMatrix,
+  "open-model": benchOpenModel,
+  prefill: benchPrefill,
   quantized: benchQuantized,
   "sae-step": benchSaeStep,
 };
