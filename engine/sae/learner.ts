@@ -121,6 +121,7 @@ export interface Learner {
   readonly state: LearnerState;
   /** One optimiser step on [batchRows, dModel] rows that are already divided by `inputScale`. */
   step(x_BD: Float32Array): Promise<StepMetrics>;
+  close(): void;
 }
 
 /** Changes the arrays of `state` in place; several learners may share a workspace, one step at a time. */
@@ -173,7 +174,9 @@ export function createLearner(
         for (let f = 0; f < value_F.length; f++) value_F[f] = Math.max(0, value_F[f]!);
       }
       if (batchThreshold !== undefined) {
-        runningThreshold = updateThreshold(runningThreshold, batchThreshold, config.thresholdBeta);
+        // While k falls the smallest activations are those of larger k: they say nothing about the last one.
+        const earlier = step === config.kAnnealSteps ? noThreshold : runningThreshold;
+        runningThreshold = updateThreshold(earlier, batchThreshold, config.thresholdBeta);
       }
       recentFvu = withLoss(recentFvu, fvu);
 
@@ -184,6 +187,7 @@ export function createLearner(
       const rows = step * batchRows;
       return { step, rows, loss, fvu, aux, sparsity, l0, dead: deadNow, gradientNorm, learningRate };
     },
+    close: () => optimiser.close(),
   };
 }
 

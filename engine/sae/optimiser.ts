@@ -30,6 +30,7 @@ export interface SaeOptimiser {
   projectedNorm(): number;
   /** One Adam update of every tensor in place (see `adamUpdate`), then decoder rows scaled to length 1. float32. */
   update(options: AdamStep): void;
+  close(): void;
 }
 
 interface Tensors {
@@ -73,6 +74,7 @@ export function createSaeOptimiser({ gradients, weights, m, v }: Tensors, thread
       for (const { address, unit } of matrices) run("adam", width, address, dModel, unit, ...numbers);
       for (const { address, length } of biases) run("adam", 1, address, length, 0, ...numbers);
     },
+    close: () => kernels.close(),
   };
 }
 

@@ -164,7 +164,7 @@ export async function openScreenedTopK(shape: BatchShape, runsOn: RunsOn, dense:
           },
           { fetch: [], into: { products: tensor("int32", view.acc_FR, [width, rows]) } },
         );
-        run("groupMaxima", rows / 16);
+        run("groupMaxima", width / groupSize);
         run("leastOfRows", rows / 4, k);
         view.overflow[0] = 0;
         run("collect", parts);
@@ -188,6 +188,7 @@ export async function openScreenedTopK(shape: BatchShape, runsOn: RunsOn, dense:
       return { offsets_B, features: features.subarray(0, held), z: z.subarray(0, held) };
     },
     async close() {
+      kernels.close();
       await session.close();
       await dense.close();
     },

@@ -145,6 +145,7 @@ export function createSparseWorkspace(shape: BatchShape, runsOn: RunsOn, parts: 
       };
     },
     async close() {
+      kernels.close();
       await selector.close();
       await aux.close();
     },

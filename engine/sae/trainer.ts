@@ -132,6 +132,7 @@ export async function createTrainer(options: TrainerOptions, state?: TrainerStat
     sae: (index) => trainingAt(index).sae(),
     medianNorm: (index) => trainingAt(index).medianNorm(),
     async close() {
+      for (const training of trainings) training.close();
       for (const workspace of workspaces.values()) await workspace.close();
     },
   };
@@ -255,6 +256,7 @@ function createSaeTraining(config: TrainingConfig, options: SaeTrainingOptions, 
       return toSparseAutoencoder(config, learner.state);
     },
     medianNorm: () => filter.medianNorm(),
+    close: () => learner?.close(),
   };
 }
 

@@ -235,7 +235,7 @@ function writeQuantiseRows(b: Body, { dModel, rows }: ScreeningSizes, at: Screen
   });
 }
 
-/** Calls `each` with the middle (sign 0), lower (−1) or upper (1) bounds of four rows for the feature in the locals. */
+/** The lower (sign −1) or upper (1) bounds of four rows for one feature, in units of the rows. */
 function boundOf(
   feature: { scale: Expr<"f32x4">; bias: Expr<"f32x4">; slack: Expr<"f32x4"> },
   acc: Expr<"i32x4">,
@@ -247,12 +247,11 @@ function boundOf(
   return sign === 1 ? madd(feature.slack, spread, middle) : sub(middle, mul(feature.slack, spread));
 }
 
-/** For rows 16·from … 16·to − 1: the largest lower bound of each group of features. */
+/** For groups of features: the largest lower bound of each row. */
 function writeGroupMaxima(b: Body, { width, rows, groupSize }: ScreeningSizes, at: ScreeningAddresses): void {
-  const from = b.param("i32");
+  const group = b.param("i32");
   const to = b.param("i32");
   const groups = width / groupSize;
-  const group = b.local("i32", i32(0));
   const sixteen = b.local("i32");
   const acc = b.local("i32");
   const features = b.local("i32");
@@ -263,9 +262,9 @@ function writeGroupMaxima(b: Body, { width, rows, groupSize }: ScreeningSizes, a
   const most = Array.from({ length: 4 }, () => b.local("f32x4"));
   const vector = (address: number, slot: number) => load("f32x4", B, add(i32(address), lanes), 16 * slot);
 
-  b.upTo(group, i32(groups), 1, () => {
-    b.set(sixteen, from);
-    b.upTo(sixteen, to, 1, () => {
+  b.upTo(group, to, 1, () => {
+    b.set(sixteen, i32(0));
+    b.upTo(sixteen, i32(rows / 16), 1, () => {
       b.set(lanes, mul(sixteen, i32(64)));
       b.set(features, mul(group, i32(4 * groupSize)));
       b.set(acc, add(i32(at.acc_FR), add(mul(features, i32(rows)), lanes)));
