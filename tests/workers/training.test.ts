@@ -84,6 +84,23 @@ describe("sae.train", () => {
     const body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
     expect(body.saes.map((sae: { sae_id: string }) => sae.sae_id)).toEqual(result.sae_ids);
     expect(body.curve.at(-1).step).toBe(234);
+    const files = await platform.db.jobArtifact.findMany({
+      where: { job_id: undisturbed.id },
+      include: { artifact: true },
+    });
+    const text = async (name: string) => {
+      const { artifact } = files.find((file) => file.name === name)!;
+      return Buffer.concat(await (await platform.store.get(workspaceId, artifact.digest!)).toArray()).toString("utf8");
+    };
+    expect(await text("report.html")).toContain(
+      `<td>${Number((saes[0]!.metrics as { l0_per_token: number }).l0_per_token.toPrecision(4))}</td>`,
+    );
+    const features = (await text("undisturbed-layer2/features.csv")).trim().split("\r\n");
+    expect(features).toHaveLength(1 + 64);
+    expect(features[0]).toBe("feature,firing_rate,mean_activation,max_activation,decoder_norm,encoder_decoder_cosine");
+    const { never, counts } = body.saes[1].firing_rate_histogram;
+    const silent = features.slice(1).filter((row) => row.split(",")[1] === "0").length;
+    expect([never, never + counts.reduce((sum: number, count: number) => sum + count, 0)]).toEqual([silent, 64]);
     expect(undisturbed.progress).toMatchObject({ done: 234 * 128, total: 234 * 128, unit: "tokens" });
     const types = await eventTypes(undisturbed.id);
     for (const type of ["started", "progress", "metrics", "checkpoint", "end"]) expect(types).toContain(type);
@@ -133,6 +150,40 @@ describe("sae.train", () => {
   test("layers trained together are bit for bit what each is alone", async () => {
     const alone = await deployment.run("sae.train", settings({ name: "alone", layers: [2] }));
     expect(await digests(alone)).toEqual((await digests(undisturbed)).slice(1));
+  });
+
+  test("one job makes an sae of each variant for each layer, and each is what it is alone", async () => {
+    const variants = [
+      { width: 64, k: 4 },
+      { expansion: 2, k: 6 },
+    ];
+    const input = { width: undefined, k: undefined, variants, tokens: 6000, checkpoint_every_steps: undefined };
+    const row = await deployment.run("sae.train", settings({ ...input, name: "several" }));
+    const { sae_ids } = row.result as { sae_ids: string[] };
+    const saes = await deployment.platform.db.sae.findMany({ where: { job_id: row.id } });
+    const inOrder = sae_ids.map((id) => saes.find((sae) => sae.id === id)!);
+    expect(inOrder.map((sae) => [sae.name, sae.layer, sae.width, sae.k])).toEqual([
+      ["several-layer0-w64-k4", 0, 64, 4],
+      ["several-layer0-w96-k6", 0, 96, 6],
+      ["several-layer2-w64-k4", 2, 64, 4],
+      ["several-layer2-w96-k6", 2, 96, 6],
+    ]);
+    const alone = await deployment.run("sae.train", settings({ name: "single", layers: [2], tokens: 6000 }));
+    expect(await digests(alone)).toEqual([inOrder[2]!.digest]);
+  });
+
+  test("the saes of every architecture are told by the rule that they are used by", async () => {
+    for (const [architecture, k] of [
+      ["batch_topk", null],
+      ["jumprelu", null],
+      ["matryoshka_topk", 4],
+    ] as const) {
+      const input = settings({ name: architecture, architecture, layers: [2], tokens: 6000 });
+      const row = await deployment.run("sae.train", input);
+      const [sae] = await deployment.platform.db.sae.findMany({ where: { job_id: row.id } });
+      expect(sae).toMatchObject({ architecture, k, width: 64 });
+      expect((sae!.metrics as Record<string, number>).l0_per_token).toBeGreaterThan(0);
+    }
   });
 
   test("another seed gives another sae", async () => {

@@ -56,12 +56,12 @@ describe("a line chart", () => {
     const svg = chart(
       [
         { x: 0, y: 1 },
-        { x: 10, y: 0.25 },
+        { x: 10, y: 0.2 },
       ],
       NASTY,
     );
     expectSafe(svg);
-    expect(svg).toContain("ends at 0.25");
+    expect(svg).toContain("ends at 0.2");
     expect(svg).toMatch(/<path class="line c0" d="M74 84L534 344"\/>/);
   });
 
