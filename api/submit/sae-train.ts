@@ -23,6 +23,10 @@ interface ResolvedTraining {
 export async function resolveTraining(submission: Submission, input: JobInput<"sae.train">): Promise<ResolvedTraining> {
   const model = await referredModel(submission, input.model_id);
   const dataset = await referredDataset(submission, input.dataset_id);
+  if (dataset.samples < 2) {
+    const detail = `the dataset has ${dataset.samples} samples; training needs two, one of them held out for the metrics`;
+    throw fieldProblem("DATASET_TOO_SMALL", `${submission.at}/dataset_id`, detail);
+  }
   const shape = shapeOf(model);
   const named = { ...input, model_id: model.id, dataset_id: dataset.id };
   const settings = resolveSaeTrain(named, shape, submission.at);

@@ -67,12 +67,19 @@ test("a started job is queued, with ids for names and every default written out"
 
 describe("bad input", () => {
   test("is refused at its field", async () => {
+    const samples = [{ text: "alone" }];
+    const single = (await api.admin.post("/v1/datasets").send({ name: "single", samples })).body as { id: string };
     const cases: [object, string, string][] = [
       [{ model_id: "none" }, "REFERENCE_NOT_FOUND", "/input/model_id"],
       [{ dataset_id: "none" }, "REFERENCE_NOT_FOUND", "/input/dataset_id"],
       [{ layers: [0, 4] }, "LAYER_OUT_OF_RANGE", "/input/layers/1"],
       [{ layers: [] }, "VALIDATION_FAILED", "/input/layers"],
       [{ k: 65 }, "K_ABOVE_WIDTH", "/input/k"],
+      [{ expansion: 16 }, "SETTINGS_CONTRADICTORY", "/input/expansion"],
+      [{ k: undefined }, "VALIDATION_FAILED", "/input/k"],
+      [{ bandwidth: 0.1 }, "SETTINGS_CONTRADICTORY", "/input/bandwidth"],
+      [{ on_instability: "ignore" }, "VALIDATION_FAILED", "/input/on_instability"],
+      [{ dataset_id: single.id }, "DATASET_TOO_SMALL", "/input/dataset_id"],
       [{ width: 0 }, "VALIDATION_FAILED", "/input/width"],
       [{ tokens: 5 }, "SETTINGS_CONTRADICTORY", "/input/tokens"],
       [{ architecture: "dense" }, "VALIDATION_FAILED", "/input/architecture"],
