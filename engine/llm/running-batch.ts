@@ -83,6 +83,7 @@ export function createRunningBatch(model: LanguageModel, grantedBytes: () => num
       });
       count(result, packed);
       const { vocabulary } = model.config;
+      cache.takeStates(result);
       const ended = sequences.filter((sequence, s) => {
         try {
           const done = sequence.take(result.logits.subarray(s * vocabulary, (s + 1) * vocabulary));

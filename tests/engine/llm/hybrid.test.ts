@@ -147,7 +147,7 @@ describe.each(["qwen3-5-text-tied-f32", "qwen3-5-multimodal-bf16"] as const)("%s
           expect({ ...together[i]!, cachedTokens: 0 }).toEqual(expected);
         }
       }),
-      { numRuns: 4, seed: 3 },
+      { numRuns: 8, seed: 3 },
     );
   });
 });
