@@ -9,6 +9,7 @@ import type { SteeringReport } from "../domain/steering.ts";
 import { ChatTemplateError } from "../engine/llm/chat-template.ts";
 import { CacheTooLargeError, type GenerationEvent } from "../engine/llm/generation.ts";
 import type { GeneratedToken, GenerationEnd, Generator } from "../engine/llm/generator.ts";
+import type { LanguageModel } from "../engine/llm/model.ts";
 import type { Tokenizer } from "../engine/llm/tokenizer.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import type { WorkerModel, WorkerSae } from "./open-models.ts";
@@ -23,6 +24,8 @@ export interface CompletionParts {
   readonly row: ModelRow;
   readonly model: WorkerModel;
   readonly generator: Generator;
+  /** The same model for whole passes, each of whose forwards waits for its turn. */
+  readonly inTurn: LanguageModel;
   /** The saes that the edits name, by id. */
   readonly saes: ReadonlyMap<string, { readonly row: SaeRow; readonly sae: WorkerSae }>;
   readonly signal: AbortSignal;
@@ -186,14 +189,9 @@ async function end(plan: Plan, event: GenerationEnd, parts: CompletionParts) {
 }
 
 async function reportOf(plan: Plan, event: GenerationEnd, parts: CompletionParts): Promise<SteeringReport> {
-  const { row, model, saes, input } = parts;
+  const { row, model, saes, input, inTurn } = parts;
   // The last sampled token was never fed back, so no edit has touched it.
-  const inTopK = await countInTopK(
-    { ...plan, resolved: asDrawn(plan) },
-    event.sampledIds.slice(0, -1),
-    model.language,
-    saes,
-  );
+  const inTopK = await countInTopK({ ...plan, resolved: asDrawn(plan) }, event.sampledIds.slice(0, -1), inTurn, saes);
   return {
     edits: plan.resolved.map((edit, index) => {
       const counted = event.edits[index]!;

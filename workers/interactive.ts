@@ -8,6 +8,7 @@ import { maximumEncodeTokens } from "../domain/sae.ts";
 import { createCacheMemory } from "../engine/llm/cache-memory.ts";
 import { createGenerator, type Generator } from "../engine/llm/generator.ts";
 import { harvest } from "../engine/llm/harvest.ts";
+import type { LanguageModel } from "../engine/llm/model.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createBlobs } from "./blobs.ts";
 import type { Calls } from "./calls.ts";
@@ -86,12 +87,15 @@ export function createInteractive(parts: InteractiveParts): Interactive {
     try {
       const row = await catalog.model(request.model_id);
       const model = held(await useModel(opener, row));
-      if (request.kind === "encode") return await encode(request, model, await openSaeOf(request.sae_id), emit, signal);
+      const generator = generatorOf(model);
+      const inTurn = forwardsInTurn(model.language, generator);
+      if (request.kind === "encode") {
+        return await encode(request, model, inTurn, await openSaeOf(request.sae_id), emit, signal);
+      }
       const saes = new Map<string, { row: SaeRow; sae: WorkerSae }>();
       for (const id of saeIdsOf(request.steering?.edits ?? [])) saes.set(id, await openSaeOf(id));
-      const generator = generatorOf(model);
       served.set(request.model_id, generator);
-      await complete({ input: request, workspaceId, row, model, generator, saes, signal, emit });
+      await complete({ input: request, workspaceId, row, model, inTurn, generator, saes, signal, emit });
     } finally {
       for (const lease of leases) lease.release();
     }
@@ -124,9 +128,15 @@ export function createInteractive(parts: InteractiveParts): Interactive {
   };
 }
 
+/** The model for whole passes over texts: each of their forwards takes its turn, so that running texts do not wait for all of them. */
+function forwardsInTurn(language: LanguageModel, generator: Generator): LanguageModel {
+  return { ...language, forward: (input) => generator.inTurn(() => language.forward(input)) };
+}
+
 async function encode(
   { texts }: EncodeInput,
   model: WorkerModel,
+  inTurn: LanguageModel,
   { row, sae }: { row: SaeRow; sae: WorkerSae },
   emit: (event: RequestEvent) => void,
   signal: AbortSignal,
@@ -149,7 +159,7 @@ async function encode(
   for (const [index, ids] of sequences.entries()) {
     signal.throwIfAborted();
     const tokens = Array.from(ids, (id) => ({ id, text: tokenizer.textOf(id) }));
-    for await (const batch of harvest(model.language, [ids], { layers: [row.layer] })) {
+    for await (const batch of harvest(inTurn, [ids], { layers: [row.layer] })) {
       const active = await sae.opened.encode(batch.activations[0]!);
       const features = tokens.map((_, position) => {
         const [from, to] = [active.offsets[position]!, active.offsets[position + 1]!];

@@ -41,6 +41,8 @@ export interface Generator {
   readonly load: { readonly active: number; readonly waiting: number; readonly cacheBytes: number };
   /** What their caches take in memory now. */
   readonly heldBytes: number;
+  /** Runs other work of the model between two steps, in turn with the chunks of prompts: a forward of at most some chunks' length. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>;
   /** Waits until everything asked for has ended. */
   idle(): Promise<void>;
   /** Forgets what is kept of earlier prompts. */
@@ -56,6 +58,8 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
   const waiting: Sequence[] = [];
   /** The first has its turn next. */
   const reading: Reading[] = [];
+  const other: (() => Promise<void>)[] = [];
+  let otherIsNext = false;
   const reader = createPromptReader(model, memory.prefixes, account, chunkTokens);
   const batch: RunningBatch = createRunningBatch(model, () => batchBytes());
   let loop: Promise<void> | null = null;
@@ -95,6 +99,12 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
     account.lower(reservedBytes());
   }
 
+  function start(): void {
+    loop ??= run().finally(() => {
+      loop = null;
+    });
+  }
+
   async function run(): Promise<void> {
     for (;;) {
       // Lets new requests, cancellations and readers have their turn between steps.
@@ -102,15 +112,26 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
       dropCanceled();
       settle();
       admit();
-      if (active().length === 0) {
+      if (active().length === 0 && other.length === 0) {
         if (waiting.length === 0) return;
         // What it needs is held by requests of another model.
         await account.room();
         continue;
       }
-      const [first] = reading;
-      if (first) await failing([first.sequence], () => read(first));
+      await takeTurn();
       if (batch.sequences.length > 0) await failing([...batch.sequences], () => batch.step());
+    }
+  }
+
+  /** One chunk of a prompt or one piece of other work, by turns. */
+  async function takeTurn(): Promise<void> {
+    const [first] = reading;
+    if (other.length > 0 && (otherIsNext || !first)) {
+      otherIsNext = false;
+      await other.shift()!();
+    } else if (first) {
+      otherIsNext = true;
+      await failing([first.sequence], () => read(first));
     }
   }
 
@@ -143,10 +164,21 @@ export function createGenerator(model: LanguageModel, options: GeneratorOptions 
       // One that waits for room is noticed to have left, and lets others before it, at once.
       request.signal?.addEventListener("abort", () => account.wake(), { once: true });
       waiting.push(sequence);
-      loop ??= run().finally(() => {
-        loop = null;
-      });
+      start();
       return sequence.output.events;
+    },
+    inTurn(work) {
+      const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<typeof work>>>();
+      // Its failure is the caller's, not the loop's.
+      other.push(() =>
+        Promise.resolve(work()).then(
+          (value) => resolve(value),
+          (error) => resolve(Promise.reject(error)),
+        ),
+      );
+      account.wake();
+      start();
+      return promise;
     },
     get load() {
       return { active: active().length, waiting: waiting.length, cacheBytes: reservedBytes() };

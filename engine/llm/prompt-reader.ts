@@ -6,6 +6,9 @@ import type { LanguageModel } from "./model.ts";
 import { editDigest, firstPrefixKey, nextPrefixKey, type PrefixChunk, type PrefixStore } from "./prefix-store.ts";
 import { countEdits, layOutEdits, type SteeringEdit } from "./steering.ts";
 
+/** To copy this many is quicker than to run one. */
+const knownChunksPerTurn = 16;
+
 /** A sequence whose prompt is being read into a cache of its own. */
 export interface Reading {
   readonly sequence: Sequence;
@@ -19,7 +22,7 @@ export interface Reading {
 
 export interface PromptReader {
   begin(sequence: Sequence): Reading;
-  /** Takes what is known, then runs one chunk at most. Gives the logits [V] after the prompt's last token once it is read. */
+  /** One turn: takes known chunks, up to a number, or those before the first that is not known, and runs that one. Gives the logits [V] after the prompt's last token once it is read. */
   advance(reading: Reading): Promise<Float32Array | null>;
 }
 
@@ -102,7 +105,7 @@ export function createPromptReader(
       };
     },
     async advance(reading) {
-      for (;;) {
+      for (let taken = 0; taken < knownChunksPerTurn; taken++) {
         const chunk = nextChunk(reading);
         const known = chunk.prefixKey === null ? null : prefixes.find(owner, chunk.prefixKey);
         if (!known || (chunk.last && !known.chunk.logits)) {
@@ -114,6 +117,7 @@ export function createPromptReader(
         const logits = take(reading, chunk, known.chunk);
         if (logits) return logits;
       }
+      return null;
     },
   };
 }

@@ -76,6 +76,26 @@ test("prompts and n make choices in OpenAI's order, with a seed each", async () 
   });
 });
 
+test("cached tokens count once per prompt: those that were known for all of its texts", async () => {
+  const cached = [30, 10, 0, 25];
+  worker.answer = async (input, write) => {
+    if (input.kind !== "completion") throw new Problem("INTERNAL_ERROR");
+    await write({ type: "started", data: { prompt_tokens: [40, 30], runtime: "r" } });
+    for (const { choice } of input.sequences) {
+      const data = { choice, finish_reason: "stop" as const, completion_tokens: 1, cached_tokens: cached[choice]! };
+      await write({ type: "choice_ended", data });
+    }
+  };
+  const response = await complete({ prompt: ["a", "b"], n: 2 });
+  expectBody(Completion, response.body);
+  expect(response.body.usage).toEqual({
+    prompt_tokens: 70,
+    completion_tokens: 4,
+    total_tokens: 74,
+    prompt_tokens_details: { cached_tokens: 10 },
+  });
+});
+
 test("token ids are prompts too", async () => {
   await complete({ prompt: [1, 2, 3] });
   await complete({ prompt: [[1, 2], [3]] });

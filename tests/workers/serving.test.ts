@@ -164,6 +164,33 @@ describe("prompts that begin alike", () => {
   });
 });
 
+test("a chat's tokens come with their own log probabilities, among the most likely ones or not", async () => {
+  const messages = [{ role: "user", content: "How far is it to the sea?" }];
+  const body = { model: "tiny", messages, max_tokens: 30, temperature: 2, seed: 4, logprobs: true };
+  const of = async (top: number) => {
+    const answer = (await (
+      await post("/v1/chat/completions", { ...body, top_logprobs: top })
+    ).json()) as ChatCompletion;
+    return answer.choices[0]?.logprobs?.content ?? [];
+  };
+  const [none, two] = [await of(0), await of(2)];
+  expect(none.length).toBeGreaterThan(10);
+  expect(none.map(({ top_logprobs, ...token }) => [token, top_logprobs])).toEqual(
+    two.map(({ top_logprobs: _, ...token }) => [token, []]),
+  );
+  const sameBytes = (a: { bytes: number[] | null }, b: { bytes: number[] | null }) => `${a.bytes}` === `${b.bytes}`;
+  const places = two.map((token) => {
+    const [first, second] = token.top_logprobs;
+    expect(token.top_logprobs).toHaveLength(2);
+    expect(first!.logprob).toBeGreaterThanOrEqual(second!.logprob);
+    const place = token.top_logprobs.findIndex((other) => sameBytes(other, token));
+    if (place >= 0) expect(token.top_logprobs[place]!.logprob).toBe(token.logprob);
+    else expect(token.logprob).toBeLessThanOrEqual(second!.logprob);
+    return place >= 0;
+  });
+  expect(new Set(places)).toEqual(new Set([true, false]));
+});
+
 describe("what comes with a checkpoint", () => {
   test("a chat template that does not end is refused with its limit, and others are answered before and after", async () => {
     const chat = (content: string) =>

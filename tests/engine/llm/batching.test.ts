@@ -40,6 +40,27 @@ it("between two tokens of a running stream no more than one chunk of all prompts
   await running.return?.();
 });
 
+it("other passes take turns with the chunks of prompts, and their failures are their own", async () => {
+  const generator = createGenerator(model, { chunkTokens });
+  const running = await begun(generator, { maxTokens: 60 });
+  const from = model.forwards.length;
+  const pass = () => model.forward({ sequences: 1, tokens: 40, ids: promptOf(1, 40) });
+  const prompt = answer(generator, { promptIds: promptOf(2, 160), maxTokens: 1 });
+  const passes = [1, 2, 3, 4, 5, 6, 7].map(() => generator.inTurn(pass));
+  const failing = generator.inTurn(() => Promise.reject(new Error("its own")));
+  await expect(failing).rejects.toThrow("its own");
+  await Promise.all([prompt, ...passes]);
+  const seen = model.forwards.slice(from).map(({ tokens }) => tokens);
+  const long = seen.filter((tokens) => tokens > 1);
+  // Seven passes and five chunks, by turns: the last turn was a chunk's.
+  expect(long).toEqual([40, 32, 40, 32, 40, 32, 40, 32, 40, 32, 40, 40]);
+  for (const [i, tokens] of seen.entries()) if (tokens > 1 && i > 0) expect(seen[i - 1]).toBe(1);
+  await running.return?.();
+  await generator.idle();
+  // With nothing else to do they are run at once.
+  expect((await generator.inTurn(pass)).taps).toEqual([]);
+});
+
 it("a short prompt is read in its turn, not after the long ones that came before it", async () => {
   const generator = createGenerator(model, { chunkTokens });
   const ended: string[] = [];
