@@ -1,6 +1,6 @@
 /**
- * One optimiser step of a TopK sae (forward, gradients, clipping, Adam, unit-norm decoder), against the encoder product alone
- * (the floor: no step can do without it) and against SAELens and sparsify on torch, where Python has them.
+ * One optimiser step of a TopK sae (forward, gradients, clipping, Adam, unit-norm decoder, AuxK), against the encoder product alone
+ * (the floor) and against sparsify, SAELens and dictionary_learning on torch, where Python has them.
  */
 import { cpus } from "node:os";
 import { createRandom } from "../engine/runtime/random.ts";
@@ -12,17 +12,20 @@ import { preActivationGraph } from "../engine/sae/graphs.ts";
 import { createLearner, initialState } from "../engine/sae/learner.ts";
 import { type Contestant, type Spread, serveRounds, spread, startContestant } from "./contestant.ts";
 
+/** auxK: half of D, which is what the peers take. */
 const sizes = {
-  paper: { dModel: 1024, width: 16_384, k: 50, batchRows: 4096, microBatchRows: 512 },
-  demo: { dModel: 160, width: 2048, k: 32, batchRows: 2048, microBatchRows: 512 },
+  paper: { dModel: 1024, width: 16_384, k: 50, batchRows: 4096, microBatchRows: 512, auxK: 512 },
+  demo: { dModel: 160, width: 2048, k: 32, batchRows: 2048, microBatchRows: 512, auxK: 80 },
 } as const;
 type Size = (typeof sizes)[keyof typeof sizes];
 
-const peers = ["sparsify", "saelens"] as const;
+/** Part of the features that AuxK finds dead at every step. */
+const tasks = { none_dead: 0, tenth_dead: 0.1 } as const;
+type Task = keyof typeof tasks;
 
-/** `npm run bench -- sae-step [paper|demo] [rounds]` */
+/** `npm run bench -- sae-step [paper|demo] [rounds] [peer,…]` */
 export async function benchSaeStep(args: readonly string[]) {
-  const [sizeName = "paper", roundsText = "5"] = args;
+  const [sizeName = "paper", roundsText = "4", peerNames = "sparsify,saelens,dictionary_learning"] = args;
   if (!Object.hasOwn(sizes, sizeName))
     throw new RangeError(`size must be ${Object.keys(sizes).join(" or ")}, got ${sizeName}`);
   const size = sizes[sizeName as keyof typeof sizes];
@@ -39,53 +42,81 @@ export async function benchSaeStep(args: readonly string[]) {
       ...[dModel, width, k, batchRows, microBatchRows].map(String),
     ]);
   };
-  const started = [await own("ours"), await own("floor"), ...(await Promise.all(peers.map(peer)))];
+  const started = [await own("ours"), await own("floor"), ...(await Promise.all(peerNames.split(",").map(peer)))];
   const contestants = started.filter((one) => one !== null);
 
+  const seconds = {} as Record<Task, Map<string, number[]>>;
+  for (const task of Object.keys(tasks) as Task[]) seconds[task] = await takeTurns(contestants, task, rounds);
+  const peakBytes = new Map<string, number>();
+  for (const contestant of contestants) peakBytes.set(contestant.name, await contestant.end());
+  return report(sizeName, size, seconds, peakBytes);
+}
+
+/** Seconds of each. The first round pays for pages and caches and is not counted; after one more only the fastest peer goes on. */
+async function takeTurns(
+  contestants: readonly Contestant[],
+  task: Task,
+  rounds: number,
+): Promise<Map<string, number[]>> {
   const seconds = new Map<string, number[]>(contestants.map(({ name }) => [name, []]));
+  let fastest: string | undefined;
   for (let round = -1; round < rounds; round++) {
+    if (round === 1) fastest = fastestPeer(seconds);
     for (const contestant of contestants) {
-      const time = await contestant.round();
-      // The first round of each pays for pages and caches.
+      const isSlow = isPeer(contestant.name) && contestant.name !== fastest;
+      if (round > 0 && isSlow) continue;
+      const time = await contestant.round(task);
       if (round >= 0) seconds.get(contestant.name)!.push(time);
     }
   }
-  const peakBytes = new Map<string, number>();
-  for (const contestant of contestants) peakBytes.set(contestant.name, await contestant.end());
-  return report(sizeName, size, contestants, seconds, peakBytes);
+  return seconds;
+}
+
+const isPeer = (name: string) => name !== "ours" && name !== "floor";
+
+/** By the first counted round, in which all take part. */
+function fastestPeer(seconds: ReadonlyMap<string, readonly number[]>): string | undefined {
+  const names = [...seconds.keys()].filter(isPeer);
+  return names.toSorted((a, b) => seconds.get(a)![0]! - seconds.get(b)![0]!)[0];
 }
 
 function report(
   sizeName: string,
   size: Size,
-  contestants: readonly Contestant[],
-  seconds: ReadonlyMap<string, number[]>,
+  seconds: Readonly<Record<Task, ReadonlyMap<string, number[]>>>,
   peakBytes: ReadonlyMap<string, number>,
 ) {
-  const of = (name: string) => ({ seconds: spread(seconds.get(name)!), peak_resident_bytes: peakBytes.get(name)! });
-  const present = contestants.map(({ name }) => name).filter((name) => name !== "ours" && name !== "floor");
-  const fastest = present.toSorted((a, b) => of(a).seconds.median - of(b).seconds.median)[0];
-  const ours = seconds.get("ours")!;
+  const of = (name: string) => ({
+    seconds: spread(seconds.none_dead.get(name)!),
+    seconds_tenth_dead: spread(seconds.tenth_dead.get(name)!),
+    peak_resident_bytes: peakBytes.get(name)!,
+  });
+  const fastest = fastestPeer(seconds.none_dead);
+  const present = [...peakBytes.keys()].filter(isPeer);
   /** Ratios round by round: neighbours in time are what can be compared on a shared machine. */
-  const perRound = (other: string, ratio: (ours: number, other: number) => number): Spread =>
-    spread(ours.map((time, i) => ratio(time, seconds.get(other)![i]!)));
-  const bytes = (other: string) => {
+  const perRound = (task: Task, other: string | undefined, ratio: (ours: number, other: number) => number): Spread =>
+    spread(seconds[task].get("ours")!.map((time, i) => ratio(time, seconds[task].get(other ?? "floor")![i]!)));
+  const bytes = (other: string): Spread => {
     const ratio = peakBytes.get("ours")! / peakBytes.get(other)!;
     return { median: ratio, min: ratio, max: ratio };
   };
+  const overFloor = (mine: number, floor: number) => mine / floor;
+  const throughput = (mine: number, theirs: number) => theirs / mine;
   return {
     name: "sae-step",
     machine: { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, node: process.version },
-    settings: { size: sizeName, ...size, rounds: ours.length },
+    settings: { size: sizeName, ...size, rounds: seconds.none_dead.get("ours")!.length },
     ours: of("ours"),
     floor: of("floor"),
     peer: fastest === undefined ? null : { fastest, ...Object.fromEntries(present.map((name) => [name, of(name)])) },
     ratios: {
-      "sae-step.floor": perRound("floor", (mine, floor) => mine / floor),
+      "sae-step.floor": perRound("none_dead", "floor", overFloor),
+      "sae-step.floor_tenth_dead": perRound("tenth_dead", "floor", overFloor),
       ...(fastest === undefined
         ? {}
         : {
-            "sae-step.fastest_peer": perRound(fastest, (mine, theirs) => theirs / mine),
+            "sae-step.fastest_peer": perRound("none_dead", fastest, throughput),
+            "sae-step.fastest_peer_tenth_dead": perRound("tenth_dead", fastestPeer(seconds.tenth_dead), throughput),
             "sae-step.memory": bytes(fastest),
           }),
     },
@@ -101,11 +132,15 @@ function makeRows({ dModel, batchRows }: Size): Float32Array {
 
 async function play(role: string, size: Size): Promise<void> {
   const x_BD = makeRows(size);
-  const config = resolveConfig({ layer: 0, rows: size.batchRows * 1000, scaleInput: false, medianRows: 256, ...size });
+  const options = { layer: 0, rows: size.batchRows * 1000, scaleInput: false, medianRows: 256, ...size };
+  const config = resolveConfig(options);
   const state = initialState(config, x_BD, createRandom(1));
   if (role === "ours") {
     const learner = createLearner(config, state, await architectures.topk.open(config, {}));
-    return serveRounds(async () => {
+    return serveRounds(async (task) => {
+      const dead = Math.round(tasks[task as Task] * size.width);
+      // The same features at every step, however many of them the last one revived.
+      state.silentRows_F.fill(0).fill(2 * config.deadAfterRows, 0, dead);
       await learner.step(x_BD);
     });
   }
