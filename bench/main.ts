@@ -4,6 +4,7 @@ import { benchMatrix } from "./matrix.ts";
 import { benchOpenModel } from "./open-model.ts";
 import { benchPrefill } from "./prefill.ts";
 import { benchQuantized } from "./quantized.ts";
+import { benchSaeGrowth } from "./sae-growth.ts";
 import { benchSaeStep } from "./sae-step.ts";
 
 /** By name. A new benchmark is a file of its own and one line here. */
@@ -13,6 +14,7 @@ const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = 
   "open-model": benchOpenModel,
   prefill: benchPrefill,
   quantized: benchQuantized,
+  "sae-growth": benchSaeGrowth,
   "sae-step": benchSaeStep,
 };
 

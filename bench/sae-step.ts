@@ -3,14 +3,8 @@
  * (the floor) and against sparsify, SAELens and dictionary_learning on torch, where Python has them.
  */
 import { cpus } from "node:os";
-import { createRandom } from "../engine/runtime/random.ts";
-import { openSession } from "../engine/runtime/session.ts";
-import { tensor } from "../engine/runtime/tensor.ts";
-import { architectures } from "../engine/sae/architectures/table.ts";
-import { resolveConfig } from "../engine/sae/config.ts";
-import { preActivationGraph } from "../engine/sae/graphs.ts";
-import { createLearner, initialState } from "../engine/sae/learner.ts";
 import { type Contestant, type Spread, serveRounds, spread, startContestant } from "./contestant.ts";
+import { openProduct, openStep } from "./sae-work.ts";
 
 /** auxK: half of D, which is what the peers take. */
 const sizes = {
@@ -123,38 +117,12 @@ function report(
   };
 }
 
-/** Rows like a residual stream's: correlated dimensions around an offset. */
-function makeRows({ dModel, batchRows }: Size): Float32Array {
-  const random = createRandom(0);
-  const offset_D = Float32Array.from({ length: dModel }, () => random.normal());
-  return Float32Array.from({ length: batchRows * dModel }, (_, i) => offset_D[i % dModel]! + random.normal());
-}
-
 async function play(role: string, size: Size): Promise<void> {
-  const x_BD = makeRows(size);
-  const options = { layer: 0, rows: size.batchRows * 1000, scaleInput: false, medianRows: 256, ...size };
-  const config = resolveConfig(options);
-  const state = initialState(config, x_BD, createRandom(1));
   if (role === "ours") {
-    const learner = createLearner(config, state, await architectures.topk.open(config, {}));
-    return serveRounds(async (task) => {
-      const dead = Math.round(tasks[task as Task] * size.width);
-      // The same features at every step, however many of them the last one revived.
-      state.silentRows_F.fill(0).fill(2 * config.deadAfterRows, 0, dead);
-      await learner.step(x_BD);
-    });
+    const step = await openStep(size);
+    return serveRounds((task) => step(tasks[task as Task]));
   }
-  const { dModel, width, batchRows, microBatchRows: rows } = size;
-  const session = await openSession(preActivationGraph(size));
-  const W_enc = tensor("float32", state.weights.W_enc_FD, [width, dModel]);
-  const b_enc = tensor("float32", state.weights.b_enc_F);
-  const pre = tensor("float32", new Float32Array(rows * width), [rows, width]);
-  return serveRounds(async () => {
-    for (let b = 0; b < batchRows; b += rows) {
-      const x = tensor("float32", x_BD.subarray(b * dModel, (b + rows) * dModel), [rows, dModel]);
-      await session.run({ x, W_enc, b_enc }, { into: { pre } });
-    }
-  });
+  return serveRounds(await openProduct(size));
 }
 
 const [role, sizeName] = process.argv.slice(2);
