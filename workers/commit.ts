@@ -64,6 +64,7 @@ async function writeRows(tx: Transaction, claim: JobClaim, output: JobOutput): P
         vocab_size: model.vocabSize,
         context_length: model.contextLength,
         precision: model.precision,
+        quantized_artifact_id: model.quantizedArtifactId,
         digest: model.digest,
         size_bytes: model.sizeBytes,
         source: model.source as Json,

@@ -1,4 +1,5 @@
 /** Models and saes of the database, open in this process. Everything that computes gets them here, on a lease. */
+import { join } from "node:path";
 import { type LanguageModel, openModel } from "../engine/llm/model.ts";
 import { readSaelens } from "../engine/sae/layouts/saelens.ts";
 import { type OpenedSae, openSae } from "../engine/sae/open-sae.ts";
@@ -39,13 +40,22 @@ export async function useModel({ residency, blobs, settings }: Opener, row: Mode
   return await residency.use(`model ${row.digest}`, row.sizeBytes, async () => {
     const folder = await folderOf(row.source, blobs, settings.cacheFolder);
     await expectUnchanged(folder, row.source.files);
-    return await openWorkerModel(folder, settings);
+    const quantized = row.quantized
+      ? join(await layOut([row.quantized], blobs, settings.cacheFolder), row.quantized.path)
+      : null;
+    return await openWorkerModel(folder, settings, quantized);
   });
 }
 
-export async function openWorkerModel(folder: string, settings: HandlerSettings): Promise<WorkerModel> {
+/** `quantized`: the file of weights that take the place of some of the folder's. */
+export async function openWorkerModel(
+  folder: string,
+  settings: HandlerSettings,
+  quantized: string | null = null,
+): Promise<WorkerModel> {
   const { device, threads, memoryBytes } = settings;
-  const language = await openModel(folder, { device, threads, maxBytes: memoryBytes }).catch((error) => {
+  const options = { device, threads, maxBytes: memoryBytes, ...(quantized ? { quantized } : {}) };
+  const language = await openModel(folder, options).catch((error) => {
     throw openingProblem(error, folder);
   });
   const encode = (text: string, addSpecial: boolean) => {

@@ -135,6 +135,8 @@ export interface ProducedModel {
   readonly vocabSize: number;
   readonly contextLength: number;
   readonly precision: string;
+  /** Among the artifacts of the same output: the weights as integers. */
+  readonly quantizedArtifactId: string | null;
   readonly digest: string;
   readonly sizeBytes: number;
   readonly source: unknown;

@@ -2,11 +2,16 @@
 
 export type NamedKind = "model" | "sae";
 
+/** Name of the file of quantised weights where it is laid out. */
+export const quantizedFile = "quantized.safetensors";
+
 export interface ModelRow {
   readonly id: string;
   readonly name: string;
   /** Either a folder on this machine or the files that make one up. */
   readonly source: FilesAt;
+  /** Weights that take the place of some of the source's; null: it runs in float32. */
+  readonly quantized: BlobFile | null;
   readonly digest: string;
   readonly sizeBytes: number;
   readonly layers: number;

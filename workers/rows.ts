@@ -2,7 +2,17 @@
 import { Problem, type ProblemCode } from "../domain/problem.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { CallHandlers } from "./device-link.ts";
-import type { ArtifactRow, BlobFile, ChildRow, DatasetRow, FilesAt, ModelRow, NamedKind, SaeRow } from "./records.ts";
+import {
+  type ArtifactRow,
+  type BlobFile,
+  type ChildRow,
+  type DatasetRow,
+  type FilesAt,
+  type ModelRow,
+  type NamedKind,
+  quantizedFile,
+  type SaeRow,
+} from "./records.ts";
 
 type Database = Platform["db"];
 
@@ -14,12 +24,17 @@ function found<T>(row: T | null, code: ProblemCode, id: string): T {
 const byIdOrName = (workspaceId: string, id: string) => ({ workspace_id: workspaceId, OR: [{ id }, { name: id }] });
 
 async function readModel(db: Database, workspaceId: string, id: string): Promise<ModelRow> {
-  const row = found(await db.model.findFirst({ where: byIdOrName(workspaceId, id) }), "MODEL_NOT_FOUND", id);
+  const row = found(
+    await db.model.findFirst({ where: byIdOrName(workspaceId, id), include: { quantized_artifact: true } }),
+    "MODEL_NOT_FOUND",
+    id,
+  );
   const stats = row.stats as { median_residual_norm?: (number | null)[] };
   return {
     id: row.id,
     name: row.name,
     source: filesAt(row.path, row.files),
+    quantized: fileOf(quantizedFile, row.quantized_artifact),
     digest: row.digest,
     sizeBytes: Number(row.size_bytes),
     layers: row.layers,
@@ -39,6 +54,10 @@ function filesAt(path: string | null, files: unknown): FilesAt {
   return path === null ? { type: "blobs", files: listed } : { type: "directory", path, files: listed };
 }
 
+function fileOf(path: string, artifact: { digest: string | null; size_bytes: bigint } | null): BlobFile | null {
+  return artifact?.digest ? { path, digest: artifact.digest, sizeBytes: Number(artifact.size_bytes) } : null;
+}
+
 async function readSae(db: Database, workspaceId: string, id: string): Promise<SaeRow> {
   const row = found(
     await db.sae.findFirst({
@@ -50,8 +69,10 @@ async function readSae(db: Database, workspaceId: string, id: string): Promise<S
   );
   const extra = (row.config as { statistics_artifact_id?: string | null }).statistics_artifact_id;
   const statistics = extra ? await db.artifact.findFirst({ where: { id: extra, workspace_id: workspaceId } }) : null;
-  const file = (path: string, artifact: { digest: string | null; size_bytes: bigint } | null): BlobFile[] =>
-    artifact?.digest ? [{ path, digest: artifact.digest, sizeBytes: Number(artifact.size_bytes) }] : [];
+  const file = (path: string, artifact: { digest: string | null; size_bytes: bigint } | null): BlobFile[] => {
+    const found = fileOf(path, artifact);
+    return found ? [found] : [];
+  };
   return {
     id: row.id,
     name: row.name,

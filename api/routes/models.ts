@@ -105,7 +105,11 @@ export async function modelRoutes(app: App): Promise<void> {
           ...variants.map((variant) => `the variant ${variant.name} (${variant.id})`),
         ];
       });
-      await platform.db.model.deleteMany({ where: { id: model.id } });
+      const unused = { where: { id: model.quantized_artifact_id ?? "" }, data: { expires_at: new Date() } };
+      await platform.db.$transaction([
+        platform.db.model.deleteMany({ where: { id: model.id } }),
+        platform.db.artifact.updateMany(unused),
+      ]);
       return sendEmpty(reply, 204);
     },
   );

@@ -1,4 +1,4 @@
-import type { LogitCheck, Model as WireModel } from "../../domain/model.ts";
+import type { LogitCheck, PrecisionCheck, Model as WireModel } from "../../domain/model.ts";
 import type { Model } from "../../platform/database.ts";
 import { wireDigest } from "./artifact.ts";
 
@@ -6,6 +6,7 @@ import { wireDigest } from "./artifact.ts";
 interface ModelStats {
   readonly median_residual_norm?: readonly (number | null)[];
   readonly logit_check?: LogitCheck;
+  readonly precision_check?: PrecisionCheck;
 }
 
 export function residualNorms(row: Model): readonly (number | null)[] {
@@ -26,6 +27,7 @@ export function wireModel(row: Model): WireModel {
     vocab_size: row.vocab_size,
     context_length: row.context_length,
     precision: row.precision,
+    precision_check: stats.precision_check ?? null,
     digest: wireDigest(row.digest),
     logit_check: stats.logit_check ?? null,
     residual_norms: [...residualNorms(row)],

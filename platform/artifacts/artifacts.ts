@@ -74,10 +74,11 @@ export function createArtifacts(parts: { db: PrismaClient; store: ArtifactStore 
     find: (workspaceId, id) => db.artifact.findFirst({ where: { id, workspace_id: workspaceId, state: "visible" } }),
 
     async collect({ unusedForMs = 24 * 3_600_000 } = {}) {
-      // In use by a dataset or an sae: stays, whatever its expiry says.
+      // In use by a dataset, a model or an sae: stays, whatever its expiry says.
       await db.$executeRaw`
         DELETE FROM artifacts a WHERE a.expires_at < now()
         AND NOT EXISTS (SELECT 1 FROM datasets d WHERE d.artifact_id = a.id)
+        AND NOT EXISTS (SELECT 1 FROM models m WHERE m.quantized_artifact_id = a.id)
         AND NOT EXISTS (SELECT 1 FROM saes s WHERE s.weights_artifact_id = a.id OR s.config_artifact_id = a.id)`;
       await db.$executeRaw`
         DELETE FROM blobs b WHERE b.touched_at < now() - make_interval(secs => ${unusedForMs / 1000})

@@ -57,6 +57,7 @@ beforeAll(async () => {
     id: "model_a",
     name: "tiny",
     source: { type: "directory", path: MODEL, files: [] },
+    quantized: null,
     digest: "tiny",
     sizeBytes: 1e6,
     layers,
