@@ -44,7 +44,8 @@ export const SaeReleaseResult = Type.Object(
   {
     release_id: Type.String(),
     sae_ids: Type.Array(Type.String(), { description: "in the order of the layers" }),
-    report_artifact_id: Type.String(),
+    report_artifact_id: Type.String({ description: "JSON: settings, metrics of every sae, the course of every job" }),
+    report_page_artifact_id: Type.String({ description: "the same as a page with plots, for people" }),
     job_ids: Type.Array(Type.String(), { description: "the jobs that trained them" }),
   },
   { title: "SaeReleaseResult" },

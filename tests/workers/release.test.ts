@@ -64,13 +64,16 @@ const childrenOf = (id: string) => deployment.platform.db.job.findMany({ where: 
 const saesOf = (releaseId: string) =>
   deployment.platform.db.sae.findMany({ where: { release_id: releaseId }, orderBy: { layer: "asc" } });
 
-async function reportOf(job: JobRow): Promise<{ saes: { layer: number }[]; jobs: unknown[]; curve: unknown[] }> {
-  const { report_artifact_id } = job.result as { report_artifact_id: string };
-  const artifact = await deployment.platform.db.artifact.findUniqueOrThrow({ where: { id: report_artifact_id } });
+async function textOf(artifactId: string): Promise<string> {
+  const artifact = await deployment.platform.db.artifact.findUniqueOrThrow({ where: { id: artifactId } });
   const chunks: Uint8Array[] = [];
   for await (const chunk of await deployment.platform.store.get(deployment.workspaceId, artifact.digest!))
     chunks.push(chunk);
-  return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+async function reportOf(job: JobRow): Promise<{ saes: { layer: number }[]; jobs: unknown[]; curve: unknown[] }> {
+  return JSON.parse(await textOf((job.result as { report_artifact_id: string }).report_artifact_id));
 }
 
 describe("sae.release", () => {
@@ -93,6 +96,9 @@ describe("sae.release", () => {
     expect(report.saes.map((sae) => sae.layer)).toEqual([0, 1, 2]);
     expect(report.jobs).toHaveLength(3);
     expect(report.curve.length).toBeGreaterThan(0);
+    const page = await textOf((ended.result as { report_page_artifact_id: string }).report_page_artifact_id);
+    for (const { name } of saes) expect(page).toContain(name);
+    expect(page).toContain("Layer by layer");
     expect(ended.progress).toMatchObject({ done: 3 * 11_904, total: 3 * 11_904, unit: "tokens" });
 
     // The same layers in one job, undisturbed.

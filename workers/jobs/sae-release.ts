@@ -7,12 +7,11 @@ import { bytesOf } from "../bytes.ts";
 import type { JobOutput } from "../protocol.ts";
 import type { ChildRow } from "../records.ts";
 import { type JobContext, type JobHandler, stepOrStop } from "./handler.ts";
+import { type PageReport, reportPage } from "./report-page.ts";
 
 /** What a training's report says, as far as the release's repeats it. */
-interface TrainingReport {
-  readonly saes: readonly { readonly sae_id: string; readonly layer: number }[];
-  readonly curve: readonly unknown[];
-  readonly [other: string]: unknown;
+interface TrainingReport extends PageReport {
+  readonly saes: readonly (PageReport["saes"][number] & { readonly sae_id: string })[];
 }
 
 export const saeRelease: JobHandler<SaeReleaseSettings> = async (settings, context) => {
@@ -63,17 +62,21 @@ async function releaseOutput(
     saes,
     curve: reports.flatMap((one) => one.curve),
   };
-  const blob = await context.blobs.put(Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
-  const reportId = newId("artifact");
+  const store = async (name: string, contentType: string, text: string) => {
+    return { id: newId("artifact"), name, contentType, blob: await context.blobs.put(Buffer.from(text)) };
+  };
+  const json = await store("report.json", "application/json", `${JSON.stringify(report, null, 2)}\n`);
+  const page = await store("report.html", "text/html; charset=utf-8", reportPage(report));
   const result: SaeReleaseResult = {
     release_id: settings.release_id,
     sae_ids: saes.map((sae) => sae.sae_id),
-    report_artifact_id: reportId,
+    report_artifact_id: json.id,
+    report_page_artifact_id: page.id,
     job_ids: jobs.map((job) => job.id),
   };
   return {
     result,
-    metrics: { layers: saes },
-    artifacts: [{ id: reportId, name: "report.json", contentType: "application/json", blob }],
+    metrics: { layers: saes.map(({ firing_rate_histogram: _, ...metrics }) => metrics) },
+    artifacts: [json, page],
   };
 }
