@@ -20,10 +20,7 @@ const bytesPerToken = 2 * 3 * 2 * 16 * 4;
 
 const answersAreEqual =
   "%s: answers, log probabilities and steering reports have the same bits whatever was kept of earlier prompts";
-it.each([
-  ["qwen3-gqa-f16", 3],
-  ["qwen3-5-text-tied-f32", 1],
-] as const)(answersAreEqual, async (name, maxBatch) => {
+it.each(["qwen3-gqa-f16", "qwen3-5-text-tied-f32"] as const)(answersAreEqual, async (name) => {
   const model = await countedModel(name);
   const requestOf = (seed: number) => {
     const random = createRandom(seed);
@@ -40,7 +37,7 @@ it.each([
   };
   await fc.assert(
     fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 1e6 }), { minLength: 3, maxLength: 9 }), async (seeds) => {
-      const generator = createGenerator(model, { chunkTokens, maxBatch });
+      const generator = createGenerator(model, { chunkTokens, maxBatch: 3 });
       const told = await Promise.all(seeds.map((seed) => answer(generator, requestOf(seed))));
       const again = await Promise.all(seeds.map((seed) => answer(generator, requestOf(seed))));
       for (const [i, seed] of seeds.entries()) {
