@@ -12,6 +12,12 @@ const blocks = [...readme.matchAll(/```bash\n([\s\S]*?)```/g)].map(([, code]) =>
 /** One command each: a block may hold several, and a command goes on over continued and indented lines. */
 const commands = blocks.filter((block) => block.includes("curl")).flatMap((block) => block.split(/\n+(?=curl|printf)/));
 
+/** Guides whose blocks are whole scripts: what the last command prints is looked at. */
+const guides = ["docs/guides/train-saes.md"].map((file) => ({
+  file,
+  scripts: [...readFileSync(file, "utf8").matchAll(/```bash\n([\s\S]*?)```/g)].map(([, code]) => code ?? ""),
+}));
+
 describe("the README", () => {
   let server: ChildProcess;
   let address = "";
@@ -59,6 +65,14 @@ describe("the README", () => {
     if (body.object === "job") expect(body).toMatchObject({ state: "succeeded", error: null });
     if (body.choices)
       expect(body.choices.map((choice: { text: string }) => choice.text.length > 0)).not.toContain(false);
+  });
+
+  describe.each(guides)("$file", ({ scripts }) => {
+    test.each(scripts)("%s", { timeout: 150_000 }, async (script) => {
+      const body = JSON.parse(await run(script));
+      expect(body).not.toHaveProperty("code");
+      if (body.object === "job") expect(body).toMatchObject({ state: "succeeded", error: null });
+    });
   });
 
   test("the steered completion differs from its baseline and reports what it touched", async () => {
