@@ -7,6 +7,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseDecoderConfig } from "../engine/llm/config.ts";
 import { crossEntropyNats } from "../engine/llm/cross-entropy.ts";
+import { openCheckpointTensors } from "../engine/llm/expert-tensors.ts";
 import { createGenerator } from "../engine/llm/generator.ts";
 import { type LanguageModel, openModel } from "../engine/llm/model.ts";
 import {
@@ -15,7 +16,6 @@ import {
   writeQuantizedWeights,
 } from "../engine/llm/quantized-weights.ts";
 import { createRandom } from "../engine/runtime/random.ts";
-import { openSafetensorsSet } from "../formats/safetensors-index.ts";
 import { calibrationText } from "../workers/calibration-text.ts";
 import { type Contestant, serveRounds, spread, startContestant } from "./contestant.ts";
 import { randomCheckpoint } from "./random-checkpoint.ts";
@@ -106,7 +106,7 @@ async function open(folder: string, precision: Precision, keep?: string): Promis
   const file = keep ?? join(tmpdir(), `qwen-scope-bench-${process.pid}.safetensors`);
   if (!(await stat(file).catch(() => null))) {
     const config = parseDecoderConfig(JSON.parse(await readFile(join(folder, "config.json"), "utf8")));
-    await writeQuantizedWeights(config, await openSafetensorsSet(folder), precision, file);
+    await writeQuantizedWeights(config, await openCheckpointTensors(folder), precision, file);
   }
   const model = await openModel(folder, { quantized: file });
   // An open file stays readable without its name.

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { readOptionalText } from "./optional-text.ts";
 import {
   openSafetensors,
-  readTensorFloat32,
+  readEntryFloat32,
   type SafetensorsEntry,
   SafetensorsError,
   type SafetensorsFile,
@@ -95,5 +95,5 @@ async function exists(path: string): Promise<boolean> {
 export function readSetFloat32(set: SafetensorsSet, name: string): Promise<Float32Array> {
   const entry = set.tensors.get(name);
   if (!entry) throw new SafetensorsError(`tensor ${JSON.stringify(name)} is missing`);
-  return readTensorFloat32(entry.file, name);
+  return readEntryFloat32(entry.file, entry);
 }

@@ -215,7 +215,10 @@ async function readExactly(handle: FileHandle, position: number, length: number)
 
 /** The bytes of one tensor of an open file. */
 export async function readTensorBytes(file: SafetensorsFile, name: string): Promise<Uint8Array> {
-  const entry = findTensor(file, name);
+  return readEntryBytes(file, findTensor(file, name));
+}
+
+async function readEntryBytes(file: SafetensorsFile, entry: SafetensorsEntry): Promise<Uint8Array> {
   const handle = await open(file.path, "r");
   try {
     return await readExactly(handle, entry.offset, entry.lengthBytes);
@@ -226,8 +229,12 @@ export async function readTensorBytes(file: SafetensorsFile, name: string): Prom
 
 /** One floating-point tensor of an open file as float32; float16 and bfloat16 convert exactly, float64 rounds. */
 export async function readTensorFloat32(file: SafetensorsFile, name: string): Promise<Float32Array> {
-  const entry = findTensor(file, name);
-  return toFloat32(await readTensorBytes(file, name), entry);
+  return readEntryFloat32(file, findTensor(file, name));
+}
+
+/** The same for a tensor, or a range of one, that is described rather than named. */
+export async function readEntryFloat32(file: SafetensorsFile, entry: SafetensorsEntry): Promise<Float32Array> {
+  return toFloat32(await readEntryBytes(file, entry), entry);
 }
 
 function findTensor(file: SafetensorsHeader, name: string): SafetensorsEntry {

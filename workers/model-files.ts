@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { fieldProblem, isProblem, Problem } from "../domain/problem.ts";
 import { type DecoderConfig, parseDecoderConfig } from "../engine/llm/config.ts";
 import { ModelConfigError } from "../engine/llm/config-json.ts";
+import { openCheckpointTensors } from "../engine/llm/expert-tensors.ts";
 import { parameterSpecs } from "../engine/llm/parameters.ts";
-import { openSafetensorsSet, type SafetensorsSet } from "../formats/safetensors-index.ts";
+import type { SafetensorsSet } from "../formats/safetensors-index.ts";
 import { type HashedFile, hashFile } from "./files.ts";
 import type { BlobFile } from "./records.ts";
 
@@ -64,7 +65,7 @@ async function readWeights(folder: string, present: ReadonlySet<string>): Promis
     throw fieldProblem("FILE_NOT_FOUND", "/source", detail);
   }
   try {
-    return await openSafetensorsSet(folder);
+    return await openCheckpointTensors(folder);
   } catch (error) {
     throw openingProblem(error, folder);
   }

@@ -7,6 +7,7 @@ import { reshape, sizes } from "../ops/shape.ts";
 import { attention } from "./attention.ts";
 import type { DecoderConfig } from "./config.ts";
 import { deltaNet, type Recurrence } from "./delta-net.ts";
+import { expertFeedForward, type RunExperts } from "./experts.ts";
 import { denseFeedForward } from "./feed-forward.ts";
 import type { BlockWeights } from "./parameters.ts";
 
@@ -26,6 +27,8 @@ export interface BlockContext {
   readonly attend: ((query: Value, key: Value, value: Value) => Value) | null;
   /** null where no layer is a delta net. */
   readonly recurrence: Recurrence | null;
+  /** How the experts of a mixture are run. */
+  readonly runExperts: RunExperts;
 }
 
 /**
@@ -43,7 +46,9 @@ export function decoderBlock(h: Value, weights: BlockWeights, config: DecoderCon
   const between = add(h, mixed);
   const transformed = scope("mlp", () => {
     const x = rmsNorm(between, weights.feedForwardNorm, config.rmsEpsilon);
-    return denseFeedForward(x, weights.feedForward);
+    return weights.feedForward.kind === "dense"
+      ? denseFeedForward(x, weights.feedForward)
+      : expertFeedForward(x, weights.feedForward, config.experts!, context.runExperts);
   });
   return add(between, transformed);
 }

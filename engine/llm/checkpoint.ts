@@ -31,7 +31,7 @@ export function initialParameters(config: DecoderConfig, seed: number): Map<stri
       };
       for (let i = 0; i < data.length; i++) data[i] = draw[kind]();
     }
-    if (kind === "matrix" || kind === "embedding") {
+    if (kind === "matrix" || kind === "router" || kind === "embedding") {
       const intoResidual =
         name.endsWith("o_proj.weight") || name.endsWith("out_proj.weight") || name.endsWith("down_proj.weight");
       const deviation = intoResidual ? 0.02 / Math.sqrt(2 * config.layers) : 0.02;

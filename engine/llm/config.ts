@@ -1,7 +1,9 @@
 // What a decoder-only model is made of, read from Hugging Face's config.json in the words of transformers 4 and 5.
 
+import { layerWindows } from "./attention-window.ts";
 import { flag, isObject, type Json, ModelConfigError, positive, size, tokenIds } from "./config-json.ts";
 import { type DeltaNet, parseDeltaNet } from "./delta-net-config.ts";
+import { type Experts, mixtureLayers, parseExperts } from "./experts-config.ts";
 import { type Family, type FamilyName, families, type LayerKind } from "./families.ts";
 import { parseRope, type Rope } from "./rope.ts";
 
@@ -15,8 +17,10 @@ export interface DecoderConfig {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
-  /** Width of a dense feed-forward. */
-  readonly intermediate: number;
+  /** Width of a dense feed-forward; null: every layer is a mixture of experts. */
+  readonly intermediate: number | null;
+  /** null: every feed-forward is dense. */
+  readonly experts: Experts | null;
   readonly vocabulary: number;
   readonly contextLength: number;
   readonly rope: Rope;
@@ -39,7 +43,7 @@ export interface DecoderConfig {
  * Reads a parsed config.json.
  *
  * @throws ModelConfigError naming the key: an unknown family, a missing or impossible size, or a feature that would
- * change the numbers if it were ignored (sliding windows, rope scaling, another activation, quantised weights).
+ * change the numbers if it were ignored (another rope scaling, another activation, quantised weights).
  */
 export function parseDecoderConfig(whole: unknown): DecoderConfig {
   if (!isObject(whole)) throw new ModelConfigError("config.json is not an object");
@@ -56,19 +60,23 @@ export function parseDecoderConfig(whole: unknown): DecoderConfig {
   const headDim = size(json, "head_dim", family.defaults.headDim ?? dModel / heads);
   const attentionBias = flag(json, "attention_bias", false);
   const layers = size(json, "num_hidden_layers");
+  const contextLength = size(json, "max_position_embeddings", family.defaults.contextLength);
+  const kinds = layerKinds(json, family, layers, contextLength);
+  const anyOf = (feedForward: LayerKind["feedForward"]) => kinds.some((kind) => kind.feedForward === feedForward);
   return {
     family: name,
     tensorPrefix: family.tensorPrefix,
     layers,
-    layerKinds: layerKinds(json, family, layers),
+    layerKinds: kinds,
     dModel,
     heads,
     kvHeads,
     headDim,
-    intermediate: size(json, "intermediate_size"),
+    intermediate: anyOf("dense") ? size(json, "intermediate_size") : null,
+    experts: family.experts && anyOf("experts") ? parseExperts(json, family.experts) : null,
     vocabulary: size(json, "vocab_size"),
-    contextLength: size(json, "max_position_embeddings", family.defaults.contextLength),
-    rope: parseRope(json, headDim, family.defaults.rotaryFactor),
+    contextLength,
+    rope: parseRope(json, headDim, family.defaults.rotaryFactor, contextLength),
     rmsEpsilon: positive(json, "rms_norm_eps", 1e-6),
     tiedEmbeddings: flag(json, "tie_word_embeddings", false),
     headNorm: family.headNorm,
@@ -100,14 +108,20 @@ function decoderJson(whole: Json, { textConfig }: Family): Json {
   return { ...inner, ...Object.fromEntries(outer.map((key) => [key, whole[key]])) };
 }
 
-function layerKinds(json: Json, family: Family, layers: number): LayerKind[] {
-  const { feedForward } = family;
+function layerKinds(json: Json, family: Family, layers: number, contextLength: number): LayerKind[] {
   const mixers: Readonly<Record<string, LayerKind["mixer"]>> = {
     full_attention: "attention",
+    ...(family.windows ? { sliding_attention: "attention" } : {}),
     ...(family.deltaNet ? { linear_attention: "delta_net" } : {}),
   };
-  const kinds = layerTypes(json, family, layers).map((type): LayerKind => {
-    if (typeof type === "string" && Object.hasOwn(mixers, type)) return { mixer: mixers[type]!, feedForward };
+  const named = Array.isArray(json.layer_types) ? json.layer_types : null;
+  const windows = layerWindows(json, family.windows, named, layers, contextLength);
+  const mixtures = family.experts ? mixtureLayers(json, family.experts, layers) : [];
+  const kinds = layerTypes(json, family, layers).map((type, layer): LayerKind => {
+    const feedForward = mixtures[layer] ? "experts" : "dense";
+    if (typeof type === "string" && Object.hasOwn(mixers, type)) {
+      return { mixer: mixers[type]!, window: windows[layer] ?? null, feedForward };
+    }
     const known = Object.keys(mixers).join(" and ");
     throw new ModelConfigError(`layer_types: ${JSON.stringify(type)} is not supported; supported is ${known}`);
   });
@@ -125,9 +139,6 @@ function layerTypes(json: Json, family: Family, layers: number): unknown[] {
 }
 
 function refuseUnknownMathematics(json: Json): void {
-  if (json.use_sliding_window === true || (json.model_type === "llama" && typeof json.sliding_window === "number")) {
-    throw new ModelConfigError("use_sliding_window: sliding-window attention is not supported");
-  }
   const activation = json.hidden_act ?? "silu";
   if (activation !== "silu")
     throw new ModelConfigError(`hidden_act ${JSON.stringify(activation)} is not supported; silu is`);

@@ -2,11 +2,11 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openSafetensorsSet } from "../../formats/safetensors-index.ts";
 import { type Device, openSession } from "../runtime/session.ts";
 import { type ChatRenderer, readChatTemplate } from "./chat-template.ts";
 import { type DecoderConfig, parseDecoderConfig } from "./config.ts";
 import { ModelConfigError, tokenIds } from "./config-json.ts";
+import { openCheckpointTensors } from "./expert-tensors.ts";
 import { type ForwardInput, type ForwardResult, runForward } from "./forward.ts";
 import { buildInferenceGraph } from "./inference-graph.ts";
 import { parameterCount } from "./parameters.ts";
@@ -51,7 +51,7 @@ export async function openModel(folder: string, options: ModelOptions = {}): Pro
   const config = parseDecoderConfig(await readJson(folder, "config.json", true));
   const generation = (await readJson(folder, "generation_config.json", false)) ?? {};
   const quantized = options.quantized ? await openQuantizedWeights(config, options.quantized) : null;
-  const weights = await checkWeights(config, await openSafetensorsSet(folder), quantized);
+  const weights = await checkWeights(config, await openCheckpointTensors(folder), quantized);
   const sizeBytes = residentBytes(config, weights.parameterBytes, quantized);
   if (options.maxBytes !== undefined && sizeBytes > options.maxBytes) {
     throw new ModelTooLargeError(

@@ -4,14 +4,24 @@ import type { Value } from "../onnx/graph.ts";
 import { add } from "../ops/elementwise.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type DeltaNetWeights, deltaNetSpecs, deltaNetWeights } from "./delta-net-parameters.ts";
+import { type ExpertWeights, expertSpecs, expertWeights } from "./expert-parameters.ts";
 import type { LayerKind } from "./families.ts";
 import type { Linear } from "./linear.ts";
 
 export interface ParameterSpec {
   readonly name: string;
   readonly shape: readonly number[];
-  /** What a random start draws it from, and whether weight decay applies to it (matrices only). */
-  readonly kind: "matrix" | "embedding" | "norm" | "centred_norm" | "bias" | "convolution" | "decay" | "decay_bias";
+  /** What a random start draws it from, and whether weight decay applies to it. */
+  readonly kind:
+    | "matrix"
+    | "router"
+    | "embedding"
+    | "norm"
+    | "centred_norm"
+    | "bias"
+    | "convolution"
+    | "decay"
+    | "decay_bias";
 }
 
 /** Names of the parameters outside the blocks, and what the names inside a block begin with. */
@@ -39,14 +49,16 @@ export function parameterSpecs(config: DecoderConfig): ParameterSpec[] {
   return specs;
 }
 
-function blockSpecs(config: DecoderConfig, { mixer }: LayerKind, prefix: string): ParameterSpec[] {
+function blockSpecs(config: DecoderConfig, { mixer, feedForward }: LayerKind, prefix: string): ParameterSpec[] {
   return [
     norm(config, `${prefix}.input_layernorm`, config.dModel),
     ...(mixer === "attention"
       ? attentionSpecs(config, `${prefix}.self_attn`)
       : deltaNetSpecs(config, `${prefix}.linear_attn`)),
     norm(config, `${prefix}.post_attention_layernorm`, config.dModel),
-    ...denseSpecs(config, `${prefix}.mlp`),
+    ...(feedForward === "dense"
+      ? denseSpecs(config, `${prefix}.mlp`)
+      : expertSpecs(config.experts!, config.dModel, `${prefix}.mlp`)),
   ];
 }
 
@@ -65,9 +77,9 @@ function attentionSpecs(config: DecoderConfig, prefix: string): ParameterSpec[] 
 
 function denseSpecs({ dModel, intermediate, mlpBias }: DecoderConfig, prefix: string): ParameterSpec[] {
   return [
-    ...linear(`${prefix}.gate_proj`, intermediate, dModel, mlpBias),
-    ...linear(`${prefix}.up_proj`, intermediate, dModel, mlpBias),
-    ...linear(`${prefix}.down_proj`, dModel, intermediate, mlpBias),
+    ...linear(`${prefix}.gate_proj`, intermediate!, dModel, mlpBias),
+    ...linear(`${prefix}.up_proj`, intermediate!, dModel, mlpBias),
+    ...linear(`${prefix}.down_proj`, dModel, intermediate!, mlpBias),
   ];
 }
 
@@ -113,7 +125,7 @@ export interface BlockWeights {
   readonly inputNorm: Value;
   readonly mixer: AttentionWeights | DeltaNetWeights;
   readonly feedForwardNorm: Value;
-  readonly feedForward: DenseWeights;
+  readonly feedForward: DenseWeights | ExpertWeights;
 }
 
 export function blockWeights(config: DecoderConfig, parameters: Parameters, layer: number): BlockWeights {
@@ -139,12 +151,15 @@ export function blockWeights(config: DecoderConfig, parameters: Parameters, laye
             keyNorm: config.headNorm ? norm("self_attn.k_norm") : null,
           },
     feedForwardNorm: norm("post_attention_layernorm"),
-    feedForward: {
-      kind: "dense",
-      gate: linear("mlp.gate_proj", config.mlpBias),
-      up: linear("mlp.up_proj", config.mlpBias),
-      down: linear("mlp.down_proj", config.mlpBias),
-    },
+    feedForward:
+      config.layerKinds[layer]!.feedForward === "experts"
+        ? expertWeights(config.experts!, (name) => at(`mlp.${name}`))
+        : {
+            kind: "dense",
+            gate: linear("mlp.gate_proj", config.mlpBias),
+            up: linear("mlp.up_proj", config.mlpBias),
+            down: linear("mlp.down_proj", config.mlpBias),
+          },
   };
 }
 

@@ -4,8 +4,9 @@ import { readSetFloat32, type SafetensorsSet } from "../../formats/safetensors-i
 import type { DecoderConfig } from "./config.ts";
 import { parameterNames } from "./parameters.ts";
 import { referenceDeltaNet } from "./reference-delta-net.ts";
-import { add, byHead, dot, linear, product, type Row, rmsNorm, silu, type Weights } from "./reference-rows.ts";
-import { inverseFrequencies } from "./rope.ts";
+import { referenceExperts, referenceFeedForward } from "./reference-experts.ts";
+import { add, byHead, dot, linear, product, type Row, rmsNorm, type Weights } from "./reference-rows.ts";
+import { inverseFrequencies, rotationGain } from "./rope.ts";
 
 /**
  * Logits [V] of every position of one short text. Weights are read layer by layer, so memory stays at one tensor; time is
@@ -33,15 +34,16 @@ async function block(config: DecoderConfig, weights: Weights, layer: number, h: 
   const input = h.map((row) => rmsNorm(row, inputNorm, config.rmsEpsilon));
   const mixed =
     config.layerKinds[layer]!.mixer === "attention"
-      ? await attention(config, weights, prefix, input)
+      ? await attention(config, weights, layer, input)
       : await referenceDeltaNet(config, weights, `${prefix}.linear_attn`, input);
   const between = add(h, mixed);
   const norm = await normFactor(config, weights, `${prefix}.post_attention_layernorm.weight`);
   const x = between.map((row) => rmsNorm(row, norm, config.rmsEpsilon));
-  const gate = await linear(weights, `${prefix}.mlp.gate_proj`, config.mlpBias, x);
-  const up = await linear(weights, `${prefix}.mlp.up_proj`, config.mlpBias, x);
-  const hidden = gate.map((row, t) => row.map((g, i) => silu(g) * up[t]![i]!));
-  return add(between, await linear(weights, `${prefix}.mlp.down_proj`, config.mlpBias, hidden));
+  const transformed =
+    config.layerKinds[layer]!.feedForward === "experts"
+      ? await referenceExperts(config.experts!, weights, `${prefix}.mlp`, x)
+      : await referenceFeedForward(weights, `${prefix}.mlp`, config.mlpBias, x);
+  return add(between, transformed);
 }
 
 async function normFactor(config: DecoderConfig, weights: Weights, name: string): Promise<Float32Array> {
@@ -49,7 +51,9 @@ async function normFactor(config: DecoderConfig, weights: Weights, name: string)
   return config.centredNorms ? weight.map((w) => 1 + w) : weight;
 }
 
-async function attention(config: DecoderConfig, weights: Weights, prefix: string, x: Row[]): Promise<Row[]> {
+async function attention(config: DecoderConfig, weights: Weights, layer: number, x: Row[]): Promise<Row[]> {
+  const prefix = parameterNames(config).layer(layer);
+  const { window } = config.layerKinds[layer]!;
   const { heads: headCount, kvHeads, headDim, inputBias, outputBias, outputGate, rmsEpsilon } = config;
   const at = (name: string) => `${prefix}.self_attn.${name}`;
   const heads = async (name: string, width: number) => {
@@ -69,15 +73,16 @@ async function attention(config: DecoderConfig, weights: Weights, prefix: string
     const out = new Float64Array(headCount * headDim);
     for (let head = 0; head < headCount; head++) {
       const shared = Math.floor((head * kvHeads) / headCount);
+      const first = window === null ? 0 : Math.max(0, t + 1 - window);
       const scores = Array.from(
-        { length: t + 1 },
-        (_, s) => dot(query[t]![head]!, key[s]![shared]!) / Math.sqrt(headDim),
+        { length: t + 1 - first },
+        (_, s) => dot(query[t]![head]!, key[first + s]![shared]!) / Math.sqrt(headDim),
       );
       const highest = Math.max(...scores);
       const exps = scores.map((score) => Math.exp(score - highest));
       const total = exps.reduce((a, b) => a + b, 0);
       exps.forEach((exp, s) => {
-        for (let d = 0; d < headDim; d++) out[head * headDim + d]! += (exp / total) * value[s]![shared]![d]!;
+        for (let d = 0; d < headDim; d++) out[head * headDim + d]! += (exp / total) * value[first + s]![shared]![d]!;
       });
       if (!outputGate) continue;
       for (let d = 0; d < headDim; d++) out[head * headDim + d]! /= 1 + Math.exp(-queries[t]![head]![headDim + d]!);
@@ -88,10 +93,10 @@ async function attention(config: DecoderConfig, weights: Weights, prefix: string
 }
 
 function rotate(head: Row, position: number, { rope }: DecoderConfig): Row {
-  const half = rope.dims / 2;
+  const [half, gain] = [rope.dims / 2, rotationGain(rope)];
   const out = head.slice();
   inverseFrequencies(rope).forEach((frequency, i) => {
-    const [cos, sin] = [Math.cos(position * frequency), Math.sin(position * frequency)];
+    const [cos, sin] = [gain * Math.cos(position * frequency), gain * Math.sin(position * frequency)];
     out[i] = head[i]! * cos - head[i + half]! * sin;
     out[i + half] = head[i + half]! * cos + head[i]! * sin;
   });

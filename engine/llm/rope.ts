@@ -1,20 +1,25 @@
 // Rotary positions: how config.json describes them, and their frequencies. Su et al. 2021.
 
 import { isObject, type Json, ModelConfigError, positive } from "./config-json.ts";
+import { parseRopeScaling, type RopeScaling, scaledFrequencies } from "./rope-scaling.ts";
 
 export interface Rope {
   readonly theta: number;
   /** Leading dimensions of each head that are rotated; the others pass as they are. */
   readonly dims: number;
+  /** null: the frequencies are those of training. */
+  readonly scaling: RopeScaling | null;
 }
 
 /**
- * rope_theta and partial_rotary_factor at the top level (transformers 4) or inside rope_parameters (transformers 5). Refused: any
- * scaling, a part of the head in a family that rotates whole heads, and parameters per layer type, which would otherwise be passed over.
+ * rope_theta and partial_rotary_factor at the top level (transformers 4) or inside rope_parameters (transformers 5), scaling in
+ * rope_scaling or rope_parameters. Refused: two scalings, a part of the head in a family that rotates whole heads, and parameters
+ * per layer type, which would otherwise be passed over.
  */
-export function parseRope(json: Json, headDim: number, familyFactor: number): Rope {
+export function parseRope(json: Json, headDim: number, familyFactor: number, contextLength: number): Rope {
   if (headDim % 2 !== 0) throw new ModelConfigError(`head_dim ${headDim} is odd; rotary positions need pairs`);
   let theta: number | null = null;
+  let scaling: RopeScaling | null = null;
   let factor = rotaryFactor(json, "", familyFactor);
   for (const key of ["rope_parameters", "rope_scaling"]) {
     const parameters = json[key];
@@ -25,8 +30,11 @@ export function parseRope(json: Json, headDim: number, familyFactor: number): Ro
       throw new ModelConfigError(`${key}.${nested}: rotary parameters per layer type are not supported`);
     }
     factor = rotaryFactor(parameters, `${key}.`, familyFactor) ?? factor;
-    const type = parameters.rope_type ?? parameters.type ?? "default";
-    if (type !== "default") throw new ModelConfigError(`${key}: rope scaling ${JSON.stringify(type)} is not supported`);
+    const found = parseRopeScaling(parameters, key, contextLength);
+    if (scaling && found && JSON.stringify(scaling) !== JSON.stringify(found)) {
+      throw new ModelConfigError("rope_parameters and rope_scaling name different scalings");
+    }
+    scaling ??= found;
     if (parameters.rope_theta !== undefined) theta ??= positive(parameters, "rope_theta", 10000);
   }
   const dims = Math.floor(headDim * (factor ?? familyFactor));
@@ -35,7 +43,7 @@ export function parseRope(json: Json, headDim: number, familyFactor: number): Ro
       `partial_rotary_factor rotates ${dims} of ${headDim} dimensions; an even number is needed`,
     );
   }
-  return { theta: theta ?? positive(json, "rope_theta", 10000), dims };
+  return { theta: theta ?? positive(json, "rope_theta", 10000), dims, scaling };
 }
 
 function rotaryFactor(json: Json, prefix: string, familyFactor: number): number | null {
@@ -46,7 +54,17 @@ function rotaryFactor(json: Json, prefix: string, familyFactor: number): number 
   throw new ModelConfigError(`${prefix}partial_rotary_factor ${JSON.stringify(factor)} is not supported; ${allowed}`);
 }
 
-/** θ^(−2i/dims) for i = 0 … dims/2 − 1, computed as the checkpoints' own code does: in float32. */
-export function inverseFrequencies({ theta, dims }: Rope): Float32Array {
-  return Float32Array.from({ length: dims / 2 }, (_, i) => 1 / Math.fround(theta ** Math.fround((2 * i) / dims)));
+/** θ^(−2i/dims) for i = 0 … dims/2 − 1, scaled; computed as the checkpoints' own code does: in float32. */
+export function inverseFrequencies(rope: Rope): Float32Array {
+  const { theta, dims, scaling } = rope;
+  const plain = Float32Array.from(
+    { length: dims / 2 },
+    (_, i) => 1 / Math.fround(theta ** Math.fround((2 * i) / dims)),
+  );
+  return scaling ? scaledFrequencies(plain, scaling, rope) : plain;
+}
+
+/** What cos and sin are multiplied by. */
+export function rotationGain({ scaling }: Rope): number {
+  return scaling?.type === "yarn" ? scaling.attentionFactor : 1;
 }

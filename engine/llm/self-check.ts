@@ -1,7 +1,7 @@
 // Whether an open model computes what its files say, on this machine and device.
 
-import { openSafetensorsSet } from "../../formats/safetensors-index.ts";
 import { KeyValueCache } from "./cache.ts";
+import { openCheckpointTensors } from "./expert-tensors.ts";
 import type { LanguageModel } from "./model.ts";
 import { referenceLogits } from "./reference-forward.ts";
 
@@ -20,7 +20,7 @@ const tolerance = 1e-4;
 /** Runs a few tokens all three ways; three pass every weight, the cache and the mask. Slow for long texts and large models. */
 export async function checkLogits(model: LanguageModel, folder: string, ids: Int32Array): Promise<LogitSelfCheck> {
   const { config } = model;
-  const expected = await referenceLogits(config, await openSafetensorsSet(folder), ids);
+  const expected = await referenceLogits(config, await openCheckpointTensors(folder), ids);
   const rows = [...ids.keys()];
   const whole = (await model.forward({ sequences: 1, tokens: ids.length, ids, logitRows: rows })).logits;
   const cached = await oneByOne(model, ids);

@@ -13,9 +13,11 @@ import type { DecoderConfig } from "./config.ts";
 import { deltaRuleInChunks } from "./delta-chunks.ts";
 import type { Recurrence } from "./delta-net.ts";
 import type { DeltaNet } from "./delta-net-config.ts";
+import { denseExperts } from "./experts.ts";
+import type { LayerKind } from "./families.ts";
 import { linear } from "./linear.ts";
 import { blockWeights, normFactor, type Parameters, parameterNames } from "./parameters.ts";
-import { inverseFrequencies } from "./rope.ts";
+import { inverseFrequencies, rotationGain } from "./rope.ts";
 
 export interface TrainingShape {
   /** Sequences in one step. */
@@ -57,11 +59,12 @@ export function forwardLogits(
   ids: Value,
 ): Value {
   const graph = ids.graph.root;
-  const context = trainingContext(graph, config, batch, sequenceLength);
+  const contextOf = trainingContext(graph, config, batch, sequenceLength);
   const names = parameterNames(config);
   const embedding = parameters(names.embedding);
   let h = reshape(gather(embedding, ids), [batch * sequenceLength, config.dModel]);
   for (let layer = 0; layer < config.layers; layer++) {
+    const context = contextOf(config.layerKinds[layer]!);
     h = graph.scope(`layer${layer}`, () => decoderBlock(h, blockWeights(config, parameters, layer), config, context));
   }
   const normed = rmsNorm(h, normFactor(config, parameters(names.finalNorm)), config.rmsEpsilon);
@@ -76,26 +79,41 @@ function recurrenceFromStart(net: DeltaNet): Recurrence {
   };
 }
 
-function trainingContext(graph: Graph, config: DecoderConfig, S: number, T: number): BlockContext {
+function trainingContext(graph: Graph, config: DecoderConfig, S: number, T: number): (kind: LayerKind) => BlockContext {
   const { kvHeads, heads, rope } = config;
   const group = heads / kvHeads;
   const frequencies = inverseFrequencies(rope);
   const angles = Array.from({ length: T }, (_, t) => [...frequencies].map((f) => Math.fround(t * f))).flat();
   const table = (f: (angle: number) => number) =>
     graph.constant(Float32Array.from(angles, f), "float32", [T, rope.dims / 2]);
-  const mask = Float32Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 0 : -1e30));
-  const causal = graph.constant(mask, "float32", [T, T], "causal_mask");
-  return {
+  const gain = rotationGain(rope);
+  const shared = {
     sequences: S,
     positions: T,
-    cos: table(Math.cos),
-    sin: table(Math.sin),
+    cos: table((angle) => gain * Math.cos(angle)),
+    sin: table((angle) => gain * Math.sin(angle)),
     reshape,
+    recurrence: config.deltaNet ? recurrenceFromStart(config.deltaNet) : null,
+    runExperts: denseExperts,
+  };
+  const masks = new Map<number | null, Value>();
+  const maskOf = (window: number | null) => {
+    if (!masks.has(window)) masks.set(window, causalMask(graph, T, window));
+    return masks.get(window)!;
+  };
+  return ({ window }) => ({
+    ...shared,
     attend(query, key, value) {
       const scores = matMul(query, transpose(key, [0, 1, 3, 2]));
-      const masked = add(reshape(scores, [S, kvHeads, group, T, T]), causal);
+      const masked = add(reshape(scores, [S, kvHeads, group, T, T]), maskOf(window));
       return matMul(reshape(softmax(masked, -1), [S, kvHeads, group * T, T]), value);
     },
-    recurrence: config.deltaNet ? recurrenceFromStart(config.deltaNet) : null,
-  };
+  });
+}
+
+/** [T, T]: row t sees the columns t − window + 1 … t, without a window 0 … t. */
+function causalMask(graph: Graph, T: number, window: number | null): Value {
+  const seen = (t: number, column: number) => column <= t && (window === null || column > t - window);
+  const mask = Float32Array.from({ length: T * T }, (_, i) => (seen(Math.floor(i / T), i % T) ? 0 : -1e30));
+  return graph.constant(mask, "float32", [T, T], window === null ? "causal_mask" : `window_${window}_mask`);
 }

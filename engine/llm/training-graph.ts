@@ -26,7 +26,7 @@ export const defaultAdam: AdamSettings = {
   maxGradientNorm: 1,
 };
 
-const decayedKinds: ReadonlySet<ParameterSpec["kind"]> = new Set(["matrix", "embedding", "convolution"]);
+const decayedKinds: ReadonlySet<ParameterSpec["kind"]> = new Set(["matrix", "router", "embedding", "convolution"]);
 
 /**
  * The whole training step.

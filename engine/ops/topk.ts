@@ -3,6 +3,7 @@
 import type { Value } from "../onnx/graph.ts";
 import { resolveAxis } from "../onnx/shape.ts";
 import { checked, floats, illegalShape, indices, int64, requireDType } from "./emit.ts";
+import { sizes } from "./shape.ts";
 
 interface TopKOptions {
   readonly axis?: number;
@@ -40,4 +41,20 @@ export function topK(x: Value, k: number, options: TopKOptions = {}): { values: 
     },
   );
   return { values: values!, indices: found! };
+}
+
+/** Where the elements of a vector stand in ascending order, int64; of equals the earlier comes first. */
+export function argSort(x: Value): Value {
+  requireDType("TopK", x, [...floats, ...indices]);
+  if (x.shape.length !== 1) throw illegalShape("TopK", x, "a vector", x.shape);
+  const [, order] = x.graph.current.node(
+    "TopK",
+    [x, sizes(x.graph, x.shape)],
+    [
+      { dtype: x.dtype, shape: x.shape },
+      { dtype: "int64", shape: x.shape },
+    ],
+    { attributes: { axis: { int: 0 }, largest: { int: 0 }, sorted: { int: 1 } } },
+  );
+  return order!;
 }

@@ -13,6 +13,11 @@ export const fixtureNames = [
   "qwen2-bf16",
   "qwen3-5-text-tied-f32",
   "qwen3-5-multimodal-bf16",
+  "qwen3-moe-bf16",
+  "qwen3-moe-raw-f16",
+  "qwen3-5-moe-f16",
+  "mistral-window-f16",
+  "qwen2-yarn-window-bf16",
 ] as const;
 
 export type FixtureName = (typeof fixtureNames)[number];

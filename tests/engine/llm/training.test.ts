@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { initialParameters, writeCheckpoint } from "../../../engine/llm/checkpoint.ts";
 import { type DecoderConfig, parseDecoderConfig } from "../../../engine/llm/config.ts";
 import { crossEntropyNats } from "../../../engine/llm/cross-entropy.ts";
+import { openCheckpointTensors } from "../../../engine/llm/expert-tensors.ts";
 import { openModel } from "../../../engine/llm/model.ts";
 import { parameterSpecs } from "../../../engine/llm/parameters.ts";
 import { createLanguageModelTrainer, nextTokenTargets } from "../../../engine/llm/trainer.ts";
@@ -50,7 +51,7 @@ const shape = { batch: 2, sequenceLength: 12 };
 const counting = Int32Array.from({ length: 24 }, (_, i) => (i * 3) % 30);
 
 async function fixtureParameters(name: FixtureName): Promise<Map<string, Float32Array>> {
-  const set = await openSafetensorsSet(fixtureFolder(name));
+  const set = await openCheckpointTensors(fixtureFolder(name));
   const parameters = new Map<string, Float32Array>();
   for (const { name: tensor } of parameterSpecs(fixtureConfig(name)))
     parameters.set(tensor, await readSetFloat32(set, tensor));
