@@ -5,6 +5,7 @@ import { benchOpenModel } from "./open-model.ts";
 import { benchPrefill } from "./prefill.ts";
 import { benchQuantized } from "./quantized.ts";
 import { benchSaeGrowth } from "./sae-growth.ts";
+import { benchSaeLayers } from "./sae-layers.ts";
 import { benchSaeStep } from "./sae-step.ts";
 
 /** By name. A new benchmark is a file of its own and one line here. */
@@ -15,6 +16,7 @@ const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = 
   prefill: benchPrefill,
   quantized: benchQuantized,
   "sae-growth": benchSaeGrowth,
+  "sae-layers": benchSaeLayers,
   "sae-step": benchSaeStep,
 };
 
