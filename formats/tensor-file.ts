@@ -84,7 +84,6 @@ export interface OpenSafetensors {
   has(name: string): boolean;
   /** Throws SafetensorsError when it is missing, has another shape or holds no floating-point numbers of 16 bits or more. */
   tensor(name: string, shape: readonly number[]): StoredTensor;
-  readonly names: readonly string[];
   close(): Promise<void>;
 }
 
@@ -94,7 +93,6 @@ export async function openSafetensorsRows(path: string): Promise<OpenSafetensors
   const label = basename(path);
   return {
     has: (name) => tensors.has(name),
-    names: [...tensors.keys()],
     tensor(name, shape) {
       const entry = tensors.get(name);
       if (!entry) throw new SafetensorsError(`tensor ${JSON.stringify(name)} is missing`);

@@ -30,7 +30,7 @@ export async function findPlaces(
   for (let depth = 0; depth <= DEPTH && waiting.length > 0; depth++) {
     const below: string[] = [];
     for (const at of waiting) {
-      if (++seen > MAX_FOLDERS) throw new RangeError(`more than ${MAX_FOLDERS} folders`);
+      if (++seen > MAX_FOLDERS) throw fieldProblem("WEIGHTS_INVALID", "/source", `more than ${MAX_FOLDERS} folders`);
       await enter(at);
       const names = (await readdir(at)).sort();
       if (layout === "qwen_scope") {

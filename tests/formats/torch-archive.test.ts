@@ -178,6 +178,16 @@ describe("a pickle", () => {
     expect(refused("N.", { bytes: 1 })).toThrow(/the pickle has 2 bytes; at most 1/);
   });
 
+  it("whose lists hold each other a thousand billion times is read as the few objects that it is", async () => {
+    // Forty lists, each holding the one before twice.
+    const byte = (value: number) => String.fromCharCode(value);
+    const lists = Array.from({ length: 40 }, (_, i) => `K${byte(i)}](h${byte(i)}h${byte(i)}eq${byte(i + 1)}`);
+    const { plain, close } = await openBytes(archiveOf(`\x80\x02}(Kd]q\0${lists.join("")}u.`));
+    const top = plain.get("39") as PickleValue[];
+    expect(top[0]).toBe(top[1]);
+    await close();
+  });
+
   it("with nonsense on its stack is refused", () => {
     for (const code of [
       ".",

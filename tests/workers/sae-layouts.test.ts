@@ -124,6 +124,10 @@ describe("sae.import", () => {
     });
     const one = input("x", "sparsified/layers.0", { layer: 1, layout: "sparsify" });
     expect(await refusal("sae.import", one)).toMatchObject({ code: "SETTINGS_CONTRADICTORY" });
+    await writeSparsify(join(folder, "lone"), topk(0));
+    expect(await refusal("sae.import", input("x", "lone", { layers: [0, 1], layout: "sparsify" }))).toMatchObject({
+      detail: "the folder has one sae, the request says layers 0 and 1",
+    });
     const kOfFiles = input("x", "lens/any-name-0", { layer: 0, layout: "saelens", k: 5 });
     expect(await refusal("sae.import", kOfFiles)).toMatchObject({
       detail: "the files say k 4, the request k 5",

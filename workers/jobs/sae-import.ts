@@ -62,6 +62,11 @@ async function openAll(
       throw fieldProblem("LAYER_OUT_OF_RANGE", "/layer", detail);
     }
     const place = await choosePlace(places, one.layer, input.layout);
+    const other = imports.find((earlier) => earlier.place.path === place.path);
+    if (other) {
+      const detail = `the folder has one sae, the request says layers ${other.layer} and ${one.layer}`;
+      throw fieldProblem("SETTINGS_CONTRADICTORY", "/layers", detail);
+    }
     const opened = { ...one, place, ...(await open(place, input)) };
     imports.push(opened);
     check(opened, model, input);

@@ -42,8 +42,10 @@ export async function openQwenScope(path: string, { k, width: expected }: QwenSc
       throw new RangeError(`the name says width ${expected}, W_enc has ${width} rows`);
     }
     const own = archive.plain.get("k");
-    if (own !== undefined && own !== k)
-      throw new RangeError(`the file says k ${JSON.stringify(own)}, k ${k} was expected`);
+    if (own !== undefined && own !== k) {
+      // Only a number is printed: a pickle can nest lists so that writing one out would never end.
+      throw new RangeError(`the file says k ${typeof own === "number" ? own : "as no number"}, k ${k} was expected`);
+    }
     const W_dec_DF = expectShape("W_dec", floatTensor(archive, "W_dec"), [dModel, width]);
     const b_enc_F = expectShape("b_enc", floatTensor(archive, "b_enc"), [width]);
     const b_dec_D = await readRows(expectShape("b_dec", floatTensor(archive, "b_dec"), [dModel]), 0, dModel);
@@ -69,7 +71,7 @@ export async function openQwenScope(path: string, { k, width: expected }: QwenSc
 function refuseOthers({ tensors }: TorchArchive): void {
   const other = [...tensors.keys()].find((name) => !(tensorNames as readonly string[]).includes(name));
   if (other !== undefined) {
-    throw new RangeError(`tensor ${JSON.stringify(other)} is none of ${tensorNames.join(", ")}`);
+    throw new RangeError(`tensor ${JSON.stringify(other.slice(0, 200))} is none of ${tensorNames.join(", ")}`);
   }
 }
 
