@@ -105,6 +105,7 @@ export const ContrastedFeature = Type.Object(
   },
   { title: "ContrastedFeature" },
 );
+export type ContrastedFeature = Static<typeof ContrastedFeature>;
 
 export const FeaturesContrastResult = Type.Object(
   {

@@ -6,8 +6,7 @@ import type { SaeTrainSettings } from "../../domain/training.ts";
 import { checkMemory, estimateSaeTrain, type Machine, type TrainEstimate } from "../../domain/training-cost.ts";
 import type { ModelShape } from "../../domain/training-laws.ts";
 import { checkSaeNames, machineFor, resolveTraining } from "./sae-train.ts";
-import { referredModel, type Submission } from "./submission.ts";
-import type { ChildJob } from "./table.ts";
+import { type ChildJob, referredModel, type Submission } from "./submission.ts";
 
 /** Layers of one job while no worker is there to ask. */
 const LAYERS_WITHOUT_WORKERS = 4;

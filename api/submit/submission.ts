@@ -19,6 +19,12 @@ export interface Submission {
   readonly at: string;
 }
 
+/** A job that does a part of another. */
+export interface ChildJob {
+  readonly kind: JobKind;
+  readonly input: object;
+}
+
 /** The model that an input names by id or name, or a problem that points at `model_id`. */
 export async function referredModel({ platform, caller, at }: Submission, idOrName: string): Promise<Model> {
   return referred(await findModel(platform, caller.workspaceId, idOrName), "model", idOrName, `${at}/model_id`);

@@ -11,7 +11,7 @@ import { resolveModelImport, resolveSaeImport } from "./imports.ts";
 import { resolveSaeExport } from "./sae-export.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
 import { resolveSaeTrainJob } from "./sae-train.ts";
-import type { Submission } from "./submission.ts";
+import type { ChildJob, Submission } from "./submission.ts";
 
 type Resolver<K extends JobKind> = (submission: Submission, input: JobInput<K>) => Promise<object>;
 
@@ -26,11 +26,6 @@ const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "features.contrast": resolveFeaturesContrast,
   "benchmark.analyze": resolveBenchmarkAnalyze,
 };
-
-export interface ChildJob {
-  readonly kind: JobKind;
-  readonly input: object;
-}
 
 /** Kinds that are done by other jobs: which, once the input is resolved. The job itself runs when they have ended. */
 const fanOuts: Partial<Record<JobKind, (jobId: string, input: never) => ChildJob[]>> = {

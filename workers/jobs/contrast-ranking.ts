@@ -1,6 +1,5 @@
 /** The part of a contrast that belongs to one sae: what its features did in each sample, and how they rank. */
 
-import type { Static } from "typebox";
 import type { ContrastedFeature, FeaturesContrastSettings } from "../../domain/contrast.ts";
 import { contrastValues, type WeightedSamples, weigh } from "../../engine/features/contrast.ts";
 import { bootstrapIntervals, permutationTest } from "../../engine/features/contrast-inference.ts";
@@ -39,7 +38,7 @@ export interface ContrastedSae {
     chosen: readonly RankedFeature[],
     groups: Uint8Array,
     settings: FeaturesContrastSettings,
-  ): Static<typeof ContrastedFeature>[];
+  ): ContrastedFeature[];
 }
 
 export function collectContrast(
