@@ -18,7 +18,7 @@ it.each(Object.keys(bits) as (keyof typeof bits)[])(
   async (dtype) => {
     const folder = await mkdtemp(join(tmpdir(), "finite-"));
     const { array, good, bad } = bits[dtype];
-    const fine = array.from({ length: 30 }, (_, i) => good[i % 3]!);
+    const fine = new array(Array.from({ length: 30 }, (_, i) => good[i % 3]!));
     const tensorOf = (name: string, words: Uint16Array | Uint32Array) => ({
       name,
       dtype,
