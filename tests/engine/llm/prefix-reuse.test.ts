@@ -20,38 +20,41 @@ const bytesPerToken = 2 * 3 * 2 * 16 * 4;
 
 const answersAreEqual =
   "%s: answers, log probabilities and steering reports have the same bits whatever was kept of earlier prompts";
-it.each(["qwen3-gqa-f16", "qwen3-5-text-tied-f32"] as const)(answersAreEqual, async (name) => {
-  const model = await countedModel(name);
-  const requestOf = (seed: number) => {
-    const random = createRandom(seed);
-    // Few beginnings, lengths and edits, so that prompts share parts of them in all ways.
-    const promptIds = Int32Array.from([...promptOf(random.int(2), 96), ...promptOf(10 + random.int(2), 70)]);
-    const length = [32, 64, 95, 96, 97, 130, 166][random.int(7)]!;
-    const from = [0, 40, 90, 1000][random.int(4)]!;
-    const edits = Array.from({ length: random.int(3) }, (_, e) =>
-      editOf(model, e, random.int(2), length, (position) => position >= from),
+it.each(["qwen3-gqa-f16", "qwen3-5-text-tied-f32", "qwen3-5-moe-f16", "mistral-window-f16"] as const)(
+  answersAreEqual,
+  async (name) => {
+    const model = await countedModel(name);
+    const requestOf = (seed: number) => {
+      const random = createRandom(seed);
+      // Few beginnings, lengths and edits, so that prompts share parts of them in all ways.
+      const promptIds = Int32Array.from([...promptOf(random.int(2), 96), ...promptOf(10 + random.int(2), 70)]);
+      const length = [32, 64, 95, 96, 97, 130, 166][random.int(7)]!;
+      const from = [0, 40, 90, 1000][random.int(4)]!;
+      const edits = Array.from({ length: random.int(3) }, (_, e) =>
+        editOf(model, e, random.int(2), length, (position) => position >= from),
+      );
+      const gate = { ...edits[0]?.encoder, layer: 0, above: 0.05 } as NonNullable<(typeof edits)[0]["gate"]>;
+      const gated = edits.map((edit, e) => (e === 1 ? { ...edit, gate } : edit));
+      return { promptIds: promptIds.subarray(0, length), edits: gated, maxTokens: 3, temperature: 1, seed };
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 1e6 }), { minLength: 3, maxLength: 9 }), async (seeds) => {
+        const generator = createGenerator(model, { chunkTokens, maxBatch: 3 });
+        const told = await Promise.all(seeds.map((seed) => answer(generator, requestOf(seed))));
+        const again = await Promise.all(seeds.map((seed) => answer(generator, requestOf(seed))));
+        for (const [i, seed] of seeds.entries()) {
+          const cold = await answer(createGenerator(model, { chunkTokens }), { ...requestOf(seed), prefixScope: null });
+          expect(cold.cachedTokens).toBe(0);
+          expect({ ...told[i]!, cachedTokens: 0 }).toEqual(cold);
+          expect(again[i]!.cachedTokens).toBe(requestOf(seed).promptIds.length);
+          expect({ ...again[i]!, cachedTokens: 0 }).toEqual(cold);
+        }
+      }),
+      { numRuns: 6, seed: 5 },
     );
-    const gate = { ...edits[0]?.encoder, layer: 0, above: 0.05 } as NonNullable<(typeof edits)[0]["gate"]>;
-    const gated = edits.map((edit, e) => (e === 1 ? { ...edit, gate } : edit));
-    return { promptIds: promptIds.subarray(0, length), edits: gated, maxTokens: 3, temperature: 1, seed };
-  };
-  await fc.assert(
-    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 1e6 }), { minLength: 3, maxLength: 9 }), async (seeds) => {
-      const generator = createGenerator(model, { chunkTokens, maxBatch: 3 });
-      const told = await Promise.all(seeds.map((seed) => answer(generator, requestOf(seed))));
-      const again = await Promise.all(seeds.map((seed) => answer(generator, requestOf(seed))));
-      for (const [i, seed] of seeds.entries()) {
-        const cold = await answer(createGenerator(model, { chunkTokens }), { ...requestOf(seed), prefixScope: null });
-        expect(cold.cachedTokens).toBe(0);
-        expect({ ...told[i]!, cachedTokens: 0 }).toEqual(cold);
-        expect(again[i]!.cachedTokens).toBe(requestOf(seed).promptIds.length);
-        expect({ ...again[i]!, cachedTokens: 0 }).toEqual(cold);
-      }
-    }),
-    { numRuns: 6, seed: 5 },
-  );
-  await model.close();
-});
+    await model.close();
+  },
+);
 
 it("a conversation that goes on reads anew only what follows the last whole chunk that it shares", async () => {
   const generator = createGenerator(model, { chunkTokens });
