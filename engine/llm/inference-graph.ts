@@ -3,7 +3,8 @@
 // Each block is the branch of an If that `first_layer` and `last_layer` open, so that harvesting stops after the highest tap and a
 // forward can resume from a given residual. The measurement behind that choice is in docs/numerics/inference.md.
 
-import { type DType, type FileRange, Graph, type Shape, type Value } from "../onnx/graph.ts";
+import { type Dim, Graph, type Shape, type Value } from "../onnx/graph.ts";
+import { productOfDims } from "../onnx/shape.ts";
 import { ifElse } from "../ops/control.ts";
 import { add, and, cast, cos, equal, greater, lessOrEqual, mul, sin } from "../ops/elementwise.ts";
 import { gather, pad, slice } from "../ops/indexing.ts";
@@ -18,21 +19,10 @@ import { type RealTokens, type RecurrentMemory, realTokens, recurrenceFrom } fro
 import { layerMemory, type MemoryArray } from "./layer-memory.ts";
 import { headInPieces, logits } from "./output-layer.ts";
 import { blockWeights, normFactor, type Parameters, parameterNames, parameterSpecs } from "./parameters.ts";
-import { quantizedMatrix, type StoredBlocks } from "./quantized-matrix.ts";
+import { quantizedMatrix } from "./quantized-matrix.ts";
 import { inverseFrequencies, rotationGain } from "./rope.ts";
 import { sparseExperts } from "./sparse-experts.ts";
-
-/** Where a stored parameter lies and in which type. */
-export interface StoredParameter {
-  readonly dtype: DType;
-  readonly where: FileRange;
-}
-
-export interface StoredWeights {
-  readonly stored: (name: string) => StoredParameter;
-  /** A matrix that is kept as integers instead; null: as the checkpoint has it. */
-  readonly blocks: (name: string) => StoredBlocks | null;
-}
+import type { Products, StoredWeights } from "./stored-weights.ts";
 
 /**
  * inputs
@@ -50,7 +40,11 @@ export interface StoredWeights {
  *   `logits` [R, V], `key.{l}`, `value.{l}` [S, kvHeads, T, headDim] (or `state.{l}`, `convolution.{l}`), `resid_post.{l}` [S·T, D] after edits,
  *   `edit_strength.{l}` [C_l, S, T, 16], `gate_state` [C, S, T, 16]
  */
-export function buildInferenceGraph(config: DecoderConfig, weights: StoredWeights): Graph {
+export function buildInferenceGraph(
+  config: DecoderConfig,
+  weights: StoredWeights,
+  products: Products = "float32",
+): Graph {
   const graph = new Graph("inference");
   const { layers, dModel } = config;
   const ids = graph.input("ids", "int64", ["S", "T"]);
@@ -68,7 +62,7 @@ export function buildInferenceGraph(config: DecoderConfig, weights: StoredWeight
     return Object.fromEntries(inputs);
   });
   const edits = editInputs(graph, config);
-  const { parameters, embedding, head } = storedParameters(graph, config, weights);
+  const { parameters, embedding, head } = storedParameters(graph, config, weights, products);
   const shared = sharedContext(graph, config, ids, pastLengths, padding);
 
   const embedded = () => [cast(reshape(gather(embedding, ids), ["S*T", dModel]), "float32")];
@@ -111,11 +105,12 @@ function storedParameters(
   graph: Graph,
   config: DecoderConfig,
   { stored, blocks }: StoredWeights,
+  products: Products,
 ): { parameters: Parameters; embedding: Value; head: readonly Value[] } {
   const names = parameterNames(config);
   const raw = new Map<string, Value>();
   const converted = new Map<string, Value>();
-  for (const { name, shape } of parameterSpecs(config)) {
+  for (const { name, shape, kind } of parameterSpecs(config)) {
     const integers = blocks(name);
     if (integers) converted.set(name, quantizedMatrix(graph, name, shape as [number, number], integers));
     if (name !== names.embedding && (integers || name === names.head)) continue;
@@ -123,13 +118,14 @@ function storedParameters(
     const value = graph.external(name, dtype, shape, where);
     raw.set(name, value);
     // Rows are gathered from the stored embedding and cast after: a float32 copy of it exists only where a tied head has one.
-    if (name !== names.embedding) converted.set(name, cast(value, "float32"));
+    if (name === names.embedding) continue;
+    converted.set(name, products === "stored" && kind === "matrix" ? value : cast(value, "float32"));
   }
   const integerHead = converted.get(names.head);
   return {
     parameters: (name) => converted.get(name)!,
     embedding: raw.get(names.embedding)!,
-    head: integerHead ? [integerHead] : headInPieces(graph, config, stored(names.head)),
+    head: integerHead ? [integerHead] : headInPieces(graph, config, stored(names.head), products),
   };
 }
 
@@ -233,7 +229,9 @@ function sharedContext(
  * for one new token are smaller than the cache by a factor of headDim.
  *
  * Every query head has a product of its own: for one new token it then has one row, which runs over keys and values as they lie,
- * where two rows (grouped heads) first repack them: 3.0 instead of 4.1 ms a layer at 8 streams of 640 columns.
+ * where two rows (grouped heads) first repack them: 3.0 instead of 4.1 ms a layer at 8 streams of 640 columns. Not so where there is
+ * one key head: the runtime makes one product of all query heads when the other operand is a single matrix, which it is for one
+ * sequence and not for two, and a token's bits would depend on its company; so there the heads are always rows of one product.
  */
 function attendCached(
   query: Value,
@@ -249,15 +247,21 @@ function attendCached(
   const byHead = shared.reshape(query, ["S", kvHeads, heads / kvHeads, "T", headDim]);
   // Transposed before the padding: the runtime's optimiser moves a transpose across Pad wrongly when that names its axes.
   const newColumns = pad(columnsOf(key), 4, 0, shared.padding, 0, "K");
-  const within = add(matMul(byHead, newColumns), masks.fresh);
+  const times = (rows: Value, cached: Value) => {
+    if (kvHeads > 1) return matMul(rows, cached);
+    const [, , group, T, inner] = rows.shape as [Dim, 1, number, Dim, Dim];
+    const joined = shared.reshape(rows, ["S", 1, 1, productOfDims([group, T]), inner]);
+    return shared.reshape(matMul(joined, cached), ["S", 1, group, T, cached.shape.at(-1)!]);
+  };
+  const within = add(times(byHead, newColumns), masks.fresh);
   const newValues = ofGroup(pad(value, 2, 0, shared.padding, 0, "K"));
-  const alone = () => [matMul(softmax(within, -1), newValues)];
+  const alone = () => [times(softmax(within, -1), newValues)];
   const afterPast = () => {
-    const before = add(matMul(byHead, columnsOf(past.key)), masks.past);
+    const before = add(times(byHead, columnsOf(past.key)), masks.past);
     const probabilities = softmax(concat([before, within], -1), -1);
     const onPast = slice(probabilities, -1, 0, shared.pastColumns, "P");
     const onNew = slice(probabilities, -1, shared.pastColumns, undefined, "K");
-    return [add(matMul(onPast, ofGroup(past.value)), matMul(onNew, newValues))];
+    return [add(times(onPast, ofGroup(past.value)), times(onNew, newValues))];
   };
   // Joining and parting scores costs a text's first 512 tokens 5 % of their pass, for nothing.
   const mixed = ifElse(shared.hasPast, afterPast, alone)[0]!;

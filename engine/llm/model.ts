@@ -11,6 +11,7 @@ import { type ForwardInput, type ForwardResult, runForward } from "./forward.ts"
 import { buildInferenceGraph } from "./inference-graph.ts";
 import { parameterCount } from "./parameters.ts";
 import { openQuantizedWeights, type QuantizedWeights } from "./quantized-weights.ts";
+import type { Products } from "./stored-weights.ts";
 import { readTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { checkWeights } from "./weights.ts";
 
@@ -18,6 +19,8 @@ export interface ModelOptions {
   readonly device?: Device;
   /** Threads inside one operator; absent: one per physical core. */
   readonly threads?: number;
+  /** Default float32 on the CPU, whose kernels have no other, and stored on a GPU: half the memory and the traffic. */
+  readonly products?: Products;
   /** File of quantised weights (quantized-weights.ts) to be used instead of those matrices of the checkpoint. */
   readonly quantized?: string;
   /** Refuses a model whose weights in memory would be larger. */
@@ -52,7 +55,8 @@ export async function openModel(folder: string, options: ModelOptions = {}): Pro
   const generation = (await readJson(folder, "generation_config.json", false)) ?? {};
   const quantized = options.quantized ? await openQuantizedWeights(config, options.quantized) : null;
   const weights = await checkWeights(config, await openCheckpointTensors(folder), quantized);
-  const sizeBytes = residentBytes(config, weights.parameterBytes, quantized);
+  const products = options.products ?? (options.device === "cuda" ? "stored" : "float32");
+  const sizeBytes = residentBytes(config, weights.parameterBytes, products, quantized);
   if (options.maxBytes !== undefined && sizeBytes > options.maxBytes) {
     throw new ModelTooLargeError(
       `the model needs ${sizeBytes} bytes of memory for its weights; ${options.maxBytes} are granted`,
@@ -60,7 +64,7 @@ export async function openModel(folder: string, options: ModelOptions = {}): Pro
   }
   const { tokenizer, config: tokenizerConfig } = await readTokenizer(folder);
   const renderChat = await readChatTemplate(folder, tokenizerConfig);
-  const graph = buildInferenceGraph(config, weights);
+  const graph = buildInferenceGraph(config, weights, products);
   const session = await openSession(graph, {
     externalFolder: weights.folder,
     ...(options.device ? { device: options.device } : {}),
@@ -81,13 +85,20 @@ export async function openModel(folder: string, options: ModelOptions = {}): Pro
   };
 }
 
-/** Every weight as float32 or as integers, packed for products; the embedding stays as stored besides (mapped from the file). */
-function residentBytes(config: DecoderConfig, storedBytes: number, quantized: QuantizedWeights | null): number {
+/** Every weight in the type of the products or as integers; the embedding stays as stored besides (mapped from the file). */
+function residentBytes(
+  config: DecoderConfig,
+  storedBytes: number,
+  products: Products,
+  quantized: QuantizedWeights | null,
+): number {
   const embedding = config.vocabulary * config.dModel;
   const count = parameterCount(config);
   const inProducts = config.tiedEmbeddings ? count : count - embedding;
   const { weights = 0, residentBytes = 0 } = quantized ?? {};
-  return 4 * (inProducts - weights) + residentBytes + Math.ceil((embedding * storedBytes) / count);
+  const stored = storedBytes / count;
+  const bytesOfOne = products === "stored" ? stored : 4;
+  return Math.ceil(bytesOfOne * (inProducts - weights) + residentBytes + embedding * stored);
 }
 
 async function readJson(folder: string, name: string, required: boolean): Promise<unknown> {

@@ -7,8 +7,8 @@ import { gather } from "../ops/indexing.ts";
 import { rmsNorm } from "../ops/norm.ts";
 import { concat, sizeOf, squeeze } from "../ops/shape.ts";
 import type { DecoderConfig } from "./config.ts";
-import type { StoredParameter } from "./inference-graph.ts";
 import { linear } from "./linear.ts";
+import type { Products, StoredParameter } from "./stored-weights.ts";
 
 /**
  * The head is the largest matrix, and one that is being packed for products is in memory twice: in pieces of its rows that costs
@@ -18,7 +18,12 @@ import { linear } from "./linear.ts";
 const headPieces = 4;
 
 /** The rows of a stored head [V, D] in consecutive pieces: each an initializer of its own over a part of the same bytes. */
-export function headInPieces(graph: Graph, { vocabulary, dModel }: DecoderConfig, stored: StoredParameter): Value[] {
+export function headInPieces(
+  graph: Graph,
+  { vocabulary, dModel }: DecoderConfig,
+  stored: StoredParameter,
+  products: Products,
+): Value[] {
   const { dtype, where } = stored;
   const rowBytes = where.lengthBytes / vocabulary;
   const most = Math.ceil(vocabulary / headPieces);
@@ -26,7 +31,8 @@ export function headInPieces(graph: Graph, { vocabulary, dModel }: DecoderConfig
   for (let first = 0; first < vocabulary; first += most) {
     const rows = Math.min(most, vocabulary - first);
     const range = { file: where.file, offset: where.offset + first * rowBytes, lengthBytes: rows * rowBytes };
-    pieces.push(cast(graph.external(`head.rows_from_${first}`, dtype, [rows, dModel], range), "float32"));
+    const piece = graph.external(`head.rows_from_${first}`, dtype, [rows, dModel], range);
+    pieces.push(products === "stored" ? piece : cast(piece, "float32"));
   }
   return pieces;
 }

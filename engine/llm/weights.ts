@@ -7,9 +7,9 @@ import type { SafetensorsSet } from "../../formats/safetensors-index.ts";
 import type { DType, FileRange } from "../onnx/graph.ts";
 import type { DecoderConfig } from "./config.ts";
 import { ModelConfigError } from "./config-json.ts";
-import type { StoredWeights } from "./inference-graph.ts";
 import { parameterSpecs } from "./parameters.ts";
 import type { QuantizedWeights } from "./quantized-weights.ts";
+import type { StoredWeights } from "./stored-weights.ts";
 
 const storedTypes: Partial<Record<SafetensorsDType, DType>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
