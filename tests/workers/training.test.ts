@@ -103,7 +103,8 @@ describe("sae.train", () => {
     expect([never, never + counts.reduce((sum: number, count: number) => sum + count, 0)]).toEqual([silent, 64]);
     expect(undisturbed.progress).toMatchObject({ done: 234 * 128, total: 234 * 128, unit: "tokens" });
     const types = await eventTypes(undisturbed.id);
-    for (const type of ["started", "progress", "metrics", "checkpoint", "end"]) expect(types).toContain(type);
+    for (const type of ["started", "progress", "metrics", "checkpoint", "evaluating", "end"])
+      expect(types).toContain(type);
   });
 
   test("a run whose device is killed with SIGKILL ends with the same bits", async () => {

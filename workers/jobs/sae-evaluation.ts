@@ -18,8 +18,13 @@ import type { TokenOrder } from "../token-order.ts";
 import { stepOrStop } from "./handler.ts";
 import type { TrainingRun } from "./training-run.ts";
 
-/** Each is scored five times over, from the layer up and through the whole vocabulary: fewer tokens than for the activations. */
-const CROSS_ENTROPY_TOKENS = 4096;
+/**
+ * Of the evaluated tokens, those that cross-entropies are measured on: five passes through the model's head and four through the blocks above
+ * the layer are most of what an evaluation costs. Differences on the same tokens are steady long before means are.
+ */
+function crossEntropyTokens(evaluationTokens: number): number {
+  return Math.min(16_384, Math.max(512, Math.floor(evaluationTokens / 8)));
+}
 
 export type Metrics = Partial<Record<MetricName, number>>;
 
@@ -47,6 +52,8 @@ export async function evaluateRun(run: EvaluatedRun): Promise<Evaluated[]> {
     await addHeldOut(run, sequences, evaluations);
     const evaluated: Evaluated[] = [];
     for (const [index, sae] of opened.entries()) {
+      const { layer } = run.saes[index]!;
+      run.context.event("evaluating", { sae: index + 1, of: opened.length, layer });
       const result = evaluations[index]!.result();
       const geometry = featureGeometry(sae.sae);
       const costs = await spliceCosts(run, sequences, index, sae);
@@ -92,13 +99,15 @@ async function spliceCosts(
 ): Promise<Metrics> {
   const { layer } = run.saes[index]!;
   const few: Int32Array[] = [];
-  for (let tokens = 0; tokens < CROSS_ENTROPY_TOKENS && few.length < sequences.length; ) {
+  const enough = crossEntropyTokens(run.settings.evaluation_tokens);
+  for (let tokens = 0; tokens < enough && few.length < sequences.length; ) {
     const next = sequences[few.length]!;
     few.push(next);
     tokens += next.length;
   }
   const score: ScoreSplices = (splices) => {
-    return spliceScores(run.model.language, few, layer, splices, () => stepOrStop(run.context));
+    const step = () => stepOrStop(run.context);
+    return spliceScores(run.model.language, few, layer, splices, { threads: run.context.settings.threads, step });
   };
   const { clean, all, withoutOutliers } = await measureSpliceCosts(sae, score, outliersOf(run, index));
   return {
