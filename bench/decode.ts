@@ -21,7 +21,7 @@ const threads = 2;
 const streams = 8;
 const promptTokens = 512;
 /** Pairs of steps, one plain and one with an edit and a tap, that make one round of the overhead. */
-const pairs = 12;
+const pairs = 24;
 
 const tasks = ["one", "eight", "overhead_one", "overhead_eight", "bytes_per_second"] as const;
 type Task = (typeof tasks)[number];
