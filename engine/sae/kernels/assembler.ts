@@ -64,11 +64,9 @@ const convert =
 
 export const toF64 = convert<"f32", "f64">("f64", [0xbb]);
 export const toF32 = convert<"f64", "f32">("f32", [0xb6]);
-export const toI32 = convert<"f32", "i32">("i32", [0xfc, 0x00]);
 export const splat = convert<"f32", "f32x4">("f32x4", simd(0x13));
 export const splatI32 = convert<"i32", "i32x4">("i32x4", simd(0x11));
 export const lanesToF32 = convert<"i32x4", "f32x4">("f32x4", simd(0xfa));
-export const asF32x4 = convert<"i32x4", "f32x4">("f32x4", []);
 /** Each lane to the nearest integer towards zero. */
 export const toLanesI32 = convert<"f32x4", "i32x4">("i32x4", simd(0xf8));
 /** Bit i of the result is the sign of lane i. */
@@ -126,10 +124,6 @@ export const i32 = (value: number): Expr<"i32"> => ({ kind: "i32", code: [0x41, 
 
 export function f32(value: number): Expr<"f32"> {
   return { kind: "f32", code: [0x43, ...new Uint8Array(Float32Array.of(value).buffer)] };
-}
-
-export function f64(value: number): Expr<"f64"> {
-  return { kind: "f64", code: [0x44, ...new Uint8Array(Float64Array.of(value).buffer)] };
 }
 
 export const zeroOf = <K extends "f32" | "f32x4">(kind: K): Expr<K> =>
