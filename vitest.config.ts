@@ -7,6 +7,7 @@ const folders = [
   "domain",
   "engine",
   "formats",
+  "gpu",
   "http",
   "infra",
   "platform",

@@ -69,7 +69,13 @@ export const ConfigSchema = Type.Object({
   WORKER_CLASS: choice(["interactive", "batch"], "What a worker serves: completions and encodes, or jobs.", {
     default: "batch",
   }),
-  WORKER_DEVICE: choice(["cpu", "cuda", "webgpu"], "What a worker computes on.", { default: "cpu" }),
+  DEVICE: choice(
+    ["cpu", "cuda", "webgpu"],
+    "What a worker computes on. A worker whose device is missing does not start.",
+    {
+      default: "cpu",
+    },
+  ),
   WORKER_MODELS: list("Models (ids or names) an interactive worker serves; empty serves all."),
   WORKER_MEMORY_BYTES: whole("Memory a worker may plan with; 0 takes what the machine has.", 0),
   WORKER_CACHE_BYTES: whole(

@@ -24,7 +24,7 @@ export type CallHandlers = {
 export interface DeviceLinkOptions {
   readonly config: DeviceConfig;
   readonly calls: CallHandlers;
-  readonly onMessage: (message: Exclude<FromDevice, { type: "call" | "ready" | "step" }>) => void;
+  readonly onMessage: (message: Exclude<FromDevice, { type: "call" | "ready" | "unavailable" | "step" }>) => void;
   readonly onExit: (exit: DeviceExit) => void;
   /** Milliseconds that never go back; passed in so that tests own the time. */
   readonly now?: () => number;
@@ -37,6 +37,11 @@ export interface DeviceExit {
   readonly signal: NodeJS.Signals | null;
   /** True when stop() asked for it. */
   readonly expected: boolean;
+}
+
+/** A person has to install something, or to choose another device; starting again does not help. */
+export class DeviceUnavailable extends Error {
+  override readonly name = "DeviceUnavailable";
 }
 
 export interface DeviceLink {
@@ -92,6 +97,9 @@ export async function startDevice(options: DeviceLinkOptions): Promise<DeviceLin
       switch (message.type) {
         case "ready":
           resolve(message.capability);
+          return;
+        case "unavailable":
+          reject(new DeviceUnavailable(message.reason));
           return;
         case "step":
           dueAt = message.deadlineMs === null ? null : now() + message.deadlineMs;

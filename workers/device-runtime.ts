@@ -6,6 +6,7 @@
 import { rm } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { setImmediate as turnOfTheLoop } from "node:timers/promises";
+import { checkDevice, DeviceUnavailableError } from "../engine/runtime/session.ts";
 import { openArtifactStore } from "../platform/artifacts/open.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createLog } from "../platform/log.ts";
@@ -52,6 +53,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
             },
             // Without a runtime there is nothing to serve: the supervisor reads the log and starts another.
             (error) => {
+              if (error instanceof DeviceUnavailableError) send({ type: "unavailable", reason: error.message });
               process.exitCode = 1;
               process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, () => process.exit(1));
             },
@@ -82,6 +84,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
   };
 
   async function start(config: DeviceConfig): Promise<Runtime> {
+    await checkDevice(config.platform.DEVICE);
     await tidyCache(config.cacheFolder);
     const log = createLog({ level: config.platform.LOG_LEVEL, process: `device of ${config.workerId}` });
     const whenFull = config.class === "batch" ? "MEMORY_INSUFFICIENT" : "WORKER_UNAVAILABLE";
@@ -92,12 +95,24 @@ export function createDevice(send: (message: FromDevice) => void): Device {
     const interactive = config.class === "interactive" ? await startInteractive(config, residency, store) : null;
     const capability = {
       kinds: Object.keys(handlers),
-      device: config.platform.WORKER_DEVICE,
+      device: config.platform.DEVICE,
       threads: config.threads,
       memoryBytes: totalmem(),
-      runtime: runtimeName(config.platform.WORKER_DEVICE),
+      runtime: runtimeName(config.platform.DEVICE),
+      ...(config.class === "batch" ? await trainingRates(config.threads) : {}),
     };
     return { config, log, residency, store, handlers, interactive, capability };
+  }
+
+  /** Of the CPU, where the sparse part of a training runs on every device. */
+  async function trainingRates(threads: number) {
+    const { measureTrainingSpeed } = await import("../engine/sae/machine-speed.ts");
+    const { flopsPerSecond, sparseFlopsPerSecond, updatesPerSecond } = await measureTrainingSpeed({ threads });
+    return {
+      flops_per_second: flopsPerSecond,
+      sparse_flops_per_second: sparseFlopsPerSecond,
+      updates_per_second: updatesPerSecond,
+    };
   }
 
   async function startInteractive(config: DeviceConfig, residency: Residency, store: ArtifactStore) {
@@ -171,7 +186,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
 
 export function settingsOf(config: DeviceConfig): HandlerSettings {
   return {
-    device: config.platform.WORKER_DEVICE,
+    device: config.platform.DEVICE,
     threads: config.threads,
     memoryBytes: config.residentBytes,
     modelRoots: config.platform.MODEL_ROOTS,

@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   const platform = await createPlatform(config, { process: `worker ${config.WORKER_CLASS}`, embedded: "join" });
   try {
     const worker = await createWorker(platform, { class: config.WORKER_CLASS });
-    platform.log.info({ worker: worker.id, class: config.WORKER_CLASS, device: config.WORKER_DEVICE }, "worker ready");
+    platform.log.info({ worker: worker.id, class: config.WORKER_CLASS, device: config.DEVICE }, "worker ready");
     const signal = await stopped.promise;
     platform.log.info({ worker: worker.id, signal }, "worker stops: running work gives way");
     await worker.stop();
@@ -21,9 +21,11 @@ async function main(): Promise<void> {
   }
 }
 
+const expectedNames: ReadonlySet<string> = new Set(["DataFolderLocked", "DeviceUnavailable"]);
+
 main().catch((error: unknown) => {
   // A wrong setting or a missing database is for the person at the keyboard: the message, not a stack.
-  const expected = error instanceof ConfigInvalid || (error as { name?: string }).name === "DataFolderLocked";
+  const expected = error instanceof ConfigInvalid || expectedNames.has((error as { name?: string }).name ?? "");
   console.error(expected ? (error as Error).message : error);
   process.exitCode = 1;
 });

@@ -40,6 +40,10 @@ export interface Capability {
   readonly threads: number;
   readonly memoryBytes: number;
   readonly runtime: string;
+  /** Of a batch worker: how fast a training goes here. */
+  readonly flops_per_second?: number;
+  readonly sparse_flops_per_second?: number;
+  readonly updates_per_second?: number;
 }
 
 export interface JobAssignment {
@@ -87,6 +91,8 @@ export type ToDevice =
 
 export type FromDevice =
   | { readonly type: "ready"; readonly capability: Capability }
+  /** The start failed for something that this machine lacks. */
+  | { readonly type: "unavailable"; readonly reason: string }
   /** A step ended; the next one is due within deadlineMs, or the device counts as stuck. Null: nothing is running. */
   | { readonly type: "step"; readonly deadlineMs: number | null }
   | { readonly type: "progress"; readonly jobId: string; readonly progress: Progress }

@@ -41,7 +41,7 @@ export async function createWorker(platform: Platform, options: WorkerOptions): 
   await platform.workers.register({
     id: config.workerId,
     class: config.class,
-    device: platform.config.WORKER_DEVICE,
+    device: platform.config.DEVICE,
     hostname: hostname(),
     pid: process.pid,
     version: VERSION,
@@ -77,7 +77,7 @@ interface Served {
 
 async function startBatch(platform: Platform, config: DeviceConfig): Promise<Served> {
   const worker = await createBatchWorker(platform, config);
-  const queues = [batchQueue("any"), batchQueue(platform.config.WORKER_DEVICE)];
+  const queues = [batchQueue("any"), batchQueue(platform.config.DEVICE)];
   const consumer = await platform.queue.consume({ queues, concurrency: 1 }, (delivery) => worker.run(delivery));
   return {
     capability: worker.capability,

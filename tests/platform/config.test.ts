@@ -46,7 +46,7 @@ describe("authentication", () => {
 test("every wrong value is named at once", () => {
   const wrong = {
     PORT: "eighty",
-    WORKER_DEVICE: "tpu",
+    DEVICE: "tpu",
     ADMIN_API_KEY: "short",
     AWS_ACCESS_KEY_ID: "alone",
     TRUST_PROXY: "maybe",

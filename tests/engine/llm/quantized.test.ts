@@ -167,19 +167,34 @@ describe.each(["qwen3-tied-f32", "llama-f16", "qwen2-bf16", "qwen3-5-text-tied-f
   );
 });
 
-it.each(quantizedPrecisions)(
-  "a steered text of a model in %s is the same alone and in company, to the last bit",
-  async (precision) => {
-    const model = await opened(fixtureFolder("qwen3-gqa-f16"), await quantized("qwen3-gqa-f16", precision));
-    const request = { promptIds: prompt, maxTokens: 12, edits: edits(model), temperature: 1, seed: 4 };
-    const alone = await answer(createGenerator(model), request);
-    const generator = createGenerator(model);
-    const others = [1, 2, 3].map((seed) => answer(generator, { promptIds: promptOf(seed, 17 * seed), seed }));
-    const [together] = await Promise.all([answer(generator, request), ...others]);
-    expect(together!.sampledIds).toEqual(alone.sampledIds);
-    expect(together!.logprobs).toEqual(alone.logprobs);
-    const unsteered = await answer(createGenerator(model), { ...request, edits: [] });
-    expect(unsteered.logprobs).not.toEqual(alone.logprobs);
+it.each([
+  ["qwen3-gqa-f16", "int8"],
+  ["qwen3-gqa-f16", "int4"],
+  ["qwen3-moe-raw-f16", "int4"],
+] as const)("a steered text of %s in %s is the same alone and in company, to the last bit", async (name, precision) => {
+  const model = await opened(fixtureFolder(name), await quantized(name, precision));
+  const request = { promptIds: prompt, maxTokens: 12, edits: edits(model), temperature: 1, seed: 4 };
+  const alone = await answer(createGenerator(model), request);
+  const generator = createGenerator(model);
+  const others = [1, 2, 3].map((seed) => answer(generator, { promptIds: promptOf(seed, 17 * seed), seed }));
+  const [together] = await Promise.all([answer(generator, request), ...others]);
+  expect(together!.sampledIds).toEqual(alone.sampledIds);
+  expect(together!.logprobs).toEqual(alone.logprobs);
+  const unsteered = await answer(createGenerator(model), { ...request, edits: [] });
+  expect(unsteered.logprobs).not.toEqual(alone.logprobs);
+});
+
+it.each(["qwen3-gqa-f16", "llama-f16", "qwen3-moe-raw-f16"] as const)(
+  "%s is the same model when its 16-bit weights go into the products as they are (which the CPU makes in float32)",
+  async (name) => {
+    const wide = await opened(fixtureFolder(name));
+    const narrow = await openModel(fixtureFolder(name), { threads: 2, products: "stored" });
+    models.push(narrow);
+    const expected = await outputs(wide);
+    (await outputs(narrow)).forEach((numbers, i) => {
+      expect(spreadError(numbers, expected[i]!), `output ${i}`).toBeLessThan(1e-6);
+    });
+    expect(narrow.sizeBytes).toBeLessThan(0.6 * wide.sizeBytes);
   },
 );
 
