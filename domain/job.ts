@@ -220,7 +220,7 @@ export const JobEvent = Type.Object(
     object: Type.Literal("job.event"),
     type: Type.String({
       description:
-        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also evaluating (which sae of how many is being measured); of benchmark.analyze also benchmark_started and benchmark_counted",
+        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of benchmark.analyze also benchmark_started and benchmark_counted",
     }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,

@@ -97,16 +97,22 @@ export function shapeOf(model: Model): ModelShape {
 interface Capability {
   readonly memory_bytes?: number;
   readonly flops_per_second?: number;
+  readonly sparse_flops_per_second?: number;
+  readonly updates_per_second?: number;
 }
 
-/** The largest batch worker that is there; nothing is refused for want of memory while none is. */
+/** The best of the batch workers that are there; nothing is refused for want of memory while none is. */
 export async function machineFor(submission: Submission): Promise<Machine> {
   const rows = await submission.platform.workers.live();
   const capabilities = rows.filter((row) => row.class === "batch").map((row) => row.capability as Capability);
-  const memory = capabilities.flatMap((one) => (one.memory_bytes === undefined ? [] : [one.memory_bytes]));
-  const speed = capabilities.flatMap((one) => (one.flops_per_second === undefined ? [] : [one.flops_per_second]));
+  const most = (name: keyof Capability) => {
+    const values = capabilities.flatMap((one) => one[name] ?? []);
+    return values.length === 0 ? null : Math.max(...values);
+  };
   return {
-    flopsPerSecond: speed.length > 0 ? Math.max(...speed) : referenceMachine.flopsPerSecond,
-    memoryBytes: memory.length > 0 ? Math.max(...memory) : null,
+    flopsPerSecond: most("flops_per_second") ?? referenceMachine.flopsPerSecond,
+    sparseFlopsPerSecond: most("sparse_flops_per_second") ?? referenceMachine.sparseFlopsPerSecond,
+    updatesPerSecond: most("updates_per_second") ?? referenceMachine.updatesPerSecond,
+    memoryBytes: most("memory_bytes"),
   };
 }

@@ -164,8 +164,8 @@ test("an estimate counts parameters exactly and grows with every size", () => {
 test("a run that no machine can hold is refused with both numbers", () => {
   const estimate = estimateSaeTrain(resolve(), model);
   checkMemory(estimate, referenceMachine);
-  checkMemory(estimate, { flopsPerSecond: 1, memoryBytes: estimate.memory_bytes });
-  expect(() => checkMemory(estimate, { flopsPerSecond: 1, memoryBytes: 1000 })).toThrow(
+  checkMemory(estimate, { ...referenceMachine, memoryBytes: estimate.memory_bytes });
+  expect(() => checkMemory(estimate, { ...referenceMachine, memoryBytes: 1000 })).toThrow(
     expect.objectContaining({ code: "MEMORY_INSUFFICIENT", message: expect.stringContaining("1000") }),
   );
 });

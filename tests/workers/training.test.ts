@@ -57,6 +57,16 @@ async function digests(job: JobRow): Promise<string[]> {
 const eventTypes = async (jobId: string) =>
   (await deployment.platform.jobs.events(jobId, 0, 10_000)).map((event) => event.type);
 
+test("a batch worker says how fast a training goes on its machine", async () => {
+  const [row] = (await deployment.platform.workers.live()).filter((one) => one.class === "batch");
+  const rates = row!.capability as Record<string, number>;
+  for (const name of ["flops_per_second", "sparse_flops_per_second", "updates_per_second"]) {
+    // A machine a thousand times slower or faster than any there is would be a mistake of units.
+    expect(rates[name], name).toBeGreaterThan(1e6);
+    expect(rates[name], name).toBeLessThan(1e15);
+  }
+});
+
 describe("sae.train", () => {
   let undisturbed: JobRow;
   beforeAll(async () => {
