@@ -5,7 +5,7 @@ import { add, mul, sigmoid, sub } from "../ops/elementwise.ts";
 import { split } from "../ops/indexing.ts";
 import { rmsNorm } from "../ops/norm.ts";
 import { concat, transpose } from "../ops/shape.ts";
-import type { BlockContext } from "./block.ts";
+import type { BlockContext } from "./block-context.ts";
 import type { DecoderConfig } from "./config.ts";
 import { linear } from "./linear.ts";
 import type { AttentionWeights } from "./parameters.ts";

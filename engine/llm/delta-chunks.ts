@@ -6,8 +6,8 @@ import { add, exp, mul, sub } from "../ops/elementwise.ts";
 import { gather, pad, slice } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
 import { concat, fill, reshape, transpose, unsqueeze } from "../ops/shape.ts";
-import type { DeltaRuleInputs } from "./delta-net.ts";
 import type { DeltaNet } from "./delta-net-config.ts";
+import type { DeltaRuleInputs } from "./recurrence.ts";
 
 /**
  * Positions of a chunk: products of 32 × 32, of which the inverse needs eight. Inference has the runtime's kernel instead, which is

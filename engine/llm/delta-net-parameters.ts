@@ -4,7 +4,7 @@ import type { Value } from "../onnx/graph.ts";
 import type { DecoderConfig } from "./config.ts";
 import { convolvedChannels } from "./delta-net-config.ts";
 import type { Linear } from "./linear.ts";
-import type { ParameterSpec, Parameters } from "./parameters.ts";
+import type { ParameterSpec, Parameters } from "./parameter-spec.ts";
 
 export function deltaNetSpecs({ dModel, deltaNet }: DecoderConfig, prefix: string): ParameterSpec[] {
   const { valueHeads, valueDim, kernel } = deltaNet!;

@@ -7,38 +7,11 @@ import { slice, split } from "../ops/indexing.ts";
 import { rmsNorm } from "../ops/norm.ts";
 import { reduceSum } from "../ops/reduce.ts";
 import { reshape, transpose } from "../ops/shape.ts";
-import type { BlockContext } from "./block.ts";
+import type { BlockContext } from "./block-context.ts";
 import type { DecoderConfig } from "./config.ts";
 import { convolvedChannels } from "./delta-net-config.ts";
 import type { DeltaNetWeights } from "./delta-net-parameters.ts";
 import { linear } from "./linear.ts";
-
-/** What the rule reads, all [S, T, …]: queries and keys of length 1 per key head, values, ln decay ≤ 0 and rate per value head. */
-export interface DeltaRuleInputs {
-  readonly query: Value;
-  readonly key: Value;
-  readonly value: Value;
-  readonly decay: Value;
-  readonly rate: Value;
-}
-
-/** Projections [S, T, valueHeads] of which the gates are made, and the parameters [valueHeads] of the decay. */
-export interface DeltaGateInputs {
-  readonly decay: Value;
-  readonly rate: Value;
-  readonly bias: Value;
-  readonly scale: Value;
-}
-
-/** How a delta net reaches earlier positions. */
-export interface Recurrence {
-  /** ln decay = scale · ln(1 + e^(decay + bias)), rate = σ(rate). */
-  readonly gates: (inputs: DeltaGateInputs) => Pick<DeltaRuleInputs, "decay" | "rate">;
-  /** [S, T, channels] with the kernel − 1 positions before it in front: [S, kernel − 1 + T, channels]. */
-  readonly withPast: (mixed: Value) => Value;
-  /** What each position reads from the state, [S, T, valueHeads · valueDim]. */
-  readonly deltaRule: (inputs: DeltaRuleInputs) => Value;
-}
 
 const lengthEpsilon = 1e-6;
 

@@ -10,7 +10,7 @@ import { gather, slice } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
 import { reduceSum, reduceSumSquare } from "../ops/reduce.ts";
 import { identity, squeeze, transpose, unsqueeze } from "../ops/shape.ts";
-import type { BlockContext } from "./block.ts";
+import type { BlockContext } from "./block-context.ts";
 import type { DecoderConfig } from "./config.ts";
 
 /** Edits of one sequence and layer that share a product. */

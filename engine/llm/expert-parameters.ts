@@ -2,8 +2,9 @@
 
 import type { Value } from "../onnx/graph.ts";
 import type { Experts } from "./experts-config.ts";
+import type { DenseWeights } from "./feed-forward.ts";
 import type { Linear } from "./linear.ts";
-import type { DenseWeights, ParameterSpec } from "./parameters.ts";
+import type { ParameterSpec } from "./parameter-spec.ts";
 
 export interface ExpertWeights {
   readonly kind: "experts";

@@ -2,15 +2,15 @@
 
 import type { Value } from "../onnx/graph.ts";
 import { add, div, mul, sigmoid } from "../ops/elementwise.ts";
-import { oneHot, slice } from "../ops/indexing.ts";
+import { oneHot, slice, split } from "../ops/indexing.ts";
 import { reduceSum } from "../ops/reduce.ts";
 import { softmax } from "../ops/softmax.ts";
 import { topK } from "../ops/topk.ts";
 import type { ExpertWeights } from "./expert-parameters.ts";
 import type { Experts } from "./experts-config.ts";
+import type { DenseWeights } from "./feed-forward.ts";
 import { denseFeedForward } from "./feed-forward.ts";
 import { linear } from "./linear.ts";
-import type { DenseWeights } from "./parameters.ts";
 
 /** Where each of N tokens goes. */
 export interface Routing {
@@ -37,8 +37,14 @@ export function expertFeedForward(x: Value, weights: ExpertWeights, sizes: Exper
 function route(x: Value, { router }: ExpertWeights, { active, normalized }: Experts): Routing {
   const probabilities = softmax(linear(x, router), -1);
   const { values, indices } = topK(probabilities, active);
-  const weights = normalized ? div(values, reduceSum(values, [1], { keepDims: true })) : values;
+  const weights = normalized ? div(values, sumOfColumns(values)) : values;
   return { probabilities, chosen: indices, weights, normalized };
+}
+
+/** [N, K] to [N, 1], one column after the other: over 5 or 6 columns the bits of a reduction depend on N. */
+function sumOfColumns(x: Value): Value {
+  const ones = Array.from({ length: x.shape[1] as number }, () => 1);
+  return split(x, ones, 1).reduce((sum, column) => add(sum, column));
 }
 
 /** Every expert on every token, weighed by 0 where it was not chosen: differentiable, and E / K times the work. */
@@ -47,7 +53,7 @@ export function denseExperts(
   { probabilities, chosen, normalized }: Routing,
   experts: readonly DenseWeights[],
 ): Value {
-  const mask = reduceSum(oneHot(chosen, experts.length, "float32"), [1]);
+  const mask = reduceSum(oneHot(chosen, experts.length, x.dtype), [1]);
   const kept = mul(probabilities, mask);
   const weights = normalized ? div(kept, reduceSum(kept, [1], { keepDims: true })) : kept;
   return experts

@@ -2,8 +2,14 @@
 
 import type { Value } from "../onnx/graph.ts";
 import { mul, silu } from "../ops/elementwise.ts";
-import { linear } from "./linear.ts";
-import type { DenseWeights } from "./parameters.ts";
+import { type Linear, linear } from "./linear.ts";
+
+export interface DenseWeights {
+  readonly kind: "dense";
+  readonly gate: Linear;
+  readonly up: Linear;
+  readonly down: Linear;
+}
 
 /** down(silu(gate x) · up x); x [S·T, D], already normed. */
 export function denseFeedForward(x: Value, weights: DenseWeights): Value {

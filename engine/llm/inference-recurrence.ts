@@ -5,8 +5,8 @@ import { add, cast, less, mul } from "../ops/elementwise.ts";
 import { decayAndRate, gatedDelta } from "../ops/gated-delta.ts";
 import { gatherNd } from "../ops/indexing.ts";
 import { concat, expand, range, unsqueeze } from "../ops/shape.ts";
-import type { Recurrence } from "./delta-net.ts";
 import type { DeltaNet } from "./delta-net-config.ts";
+import type { Recurrence } from "./recurrence.ts";
 
 /** What a layer remembers, as the graph takes it and gives it back. */
 export interface RecurrentMemory {

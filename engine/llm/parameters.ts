@@ -6,23 +6,9 @@ import type { DecoderConfig } from "./config.ts";
 import { type DeltaNetWeights, deltaNetSpecs, deltaNetWeights } from "./delta-net-parameters.ts";
 import { type ExpertWeights, expertSpecs, expertWeights } from "./expert-parameters.ts";
 import type { LayerKind } from "./families.ts";
+import type { DenseWeights } from "./feed-forward.ts";
 import type { Linear } from "./linear.ts";
-
-export interface ParameterSpec {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** What a random start draws it from, and whether weight decay applies to it. */
-  readonly kind:
-    | "matrix"
-    | "router"
-    | "embedding"
-    | "norm"
-    | "centred_norm"
-    | "bias"
-    | "convolution"
-    | "decay"
-    | "decay_bias";
-}
+import type { ParameterSpec, Parameters } from "./parameter-spec.ts";
 
 /** Names of the parameters outside the blocks, and what the names inside a block begin with. */
 export function parameterNames({ tensorPrefix, tiedEmbeddings }: DecoderConfig) {
@@ -101,9 +87,6 @@ export function normFactor({ centredNorms }: DecoderConfig, weight: Value): Valu
   return centredNorms ? add(weight, 1) : weight;
 }
 
-/** The value of the graph that stands for the parameter of this name. */
-export type Parameters = (name: string) => Value;
-
 export interface AttentionWeights {
   readonly kind: "attention";
   readonly query: Linear;
@@ -112,13 +95,6 @@ export interface AttentionWeights {
   readonly output: Linear;
   readonly queryNorm: Value | null;
   readonly keyNorm: Value | null;
-}
-
-export interface DenseWeights {
-  readonly kind: "dense";
-  readonly gate: Linear;
-  readonly up: Linear;
-  readonly down: Linear;
 }
 
 export interface BlockWeights {

@@ -21,8 +21,8 @@ import { concatRows, splitRows } from "../ops/rows.ts";
 import { fill, reshape, transpose } from "../ops/shape.ts";
 import { argSort } from "../ops/topk.ts";
 import type { Routing } from "./experts.ts";
+import type { DenseWeights } from "./feed-forward.ts";
 import { denseFeedForward } from "./feed-forward.ts";
-import type { DenseWeights } from "./parameters.ts";
 
 /**
  * Σ_k weights[n, k] · expert_{chosen[n, k]}(x[n]). A token's result has the same bits in any company: products with constant weights

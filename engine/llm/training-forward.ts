@@ -8,15 +8,17 @@ import { rmsNorm } from "../ops/norm.ts";
 import { reduceSum } from "../ops/reduce.ts";
 import { reshape, transpose, unsqueeze } from "../ops/shape.ts";
 import { logSoftmax, softmax } from "../ops/softmax.ts";
-import { type BlockContext, decoderBlock } from "./block.ts";
+import { decoderBlock } from "./block.ts";
+import type { BlockContext } from "./block-context.ts";
 import type { DecoderConfig } from "./config.ts";
 import { deltaRuleInChunks } from "./delta-chunks.ts";
-import type { Recurrence } from "./delta-net.ts";
 import type { DeltaNet } from "./delta-net-config.ts";
 import { denseExperts } from "./experts.ts";
 import type { LayerKind } from "./families.ts";
 import { linear } from "./linear.ts";
-import { blockWeights, normFactor, type Parameters, parameterNames } from "./parameters.ts";
+import type { Parameters } from "./parameter-spec.ts";
+import { blockWeights, normFactor, parameterNames } from "./parameters.ts";
+import type { Recurrence } from "./recurrence.ts";
 import { inverseFrequencies, rotationGain } from "./rope.ts";
 
 export interface TrainingShape {

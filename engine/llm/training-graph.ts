@@ -5,7 +5,8 @@ import { Graph, type Value } from "../onnx/graph.ts";
 import { adamUpdate } from "../optim/adam.ts";
 import { clipByGlobalNorm } from "../optim/clip.ts";
 import type { DecoderConfig } from "./config.ts";
-import { type ParameterSpec, parameterSpecs } from "./parameters.ts";
+import type { ParameterSpec } from "./parameter-spec.ts";
+import { parameterSpecs } from "./parameters.ts";
 import { languageModelLoss, type TrainingShape } from "./training-forward.ts";
 
 export interface AdamSettings {
