@@ -16,6 +16,23 @@ function frequencies(settings: Partial<SamplingSettings>, seen = none): Map<numb
   return counts;
 }
 
+/** The token at the share `at` of what the cuts keep, in falling order; without cuts in the order of ids. */
+function sortedDraw(many: Float32Array, topK: number, topP: number, at: number): number {
+  const cut = topK > 0 && topK < many.length;
+  const highest = Math.max(...many);
+  const weight = (id: number) => Math.exp(many[id]! - highest);
+  const sum = (ids: readonly number[]) => ids.reduce((total, id) => total + weight(id), 0);
+  const all = [...many.keys()];
+  let ids = cut || topP < 1 ? all.toSorted((a, b) => many[b]! - many[a]! || a - b) : all;
+  if (cut) ids = ids.slice(0, topK);
+  if (topP < 1) {
+    const bound = topP * sum(cut ? ids : all);
+    ids = ids.slice(0, 1 + ids.findIndex((_, i) => sum(ids.slice(0, i + 1)) >= bound));
+  }
+  const place = at * sum(ids);
+  return ids.find((_, i) => sum(ids.slice(0, i + 1)) > place)!;
+}
+
 const kept = (counts: Map<number, number>) => [...counts.keys()].sort();
 
 describe("sampling", () => {
@@ -74,6 +91,17 @@ describe("sampling", () => {
     );
     const masked = Float32Array.of(Number.NEGATIVE_INFINITY, 1, Number.NEGATIVE_INFINITY);
     expect(sampleToken(masked, { ...greedySampling, temperature: 1 }, none, createRandom(1))).toBe(1);
+  });
+
+  it("draws what sorting the whole vocabulary would draw, with ties, from one token kept to nearly all", () => {
+    for (let seed = 0; seed < 60; seed++) {
+      const random = createRandom(seed);
+      const size = 500 + random.int(500);
+      const many = Float32Array.from({ length: size }, () => Math.round(10 * random.normal()) / 5);
+      const [topK, topP] = [seed % 3 === 0 ? 1 + random.int(size + 50) : 0, [1, 0.999, 0.9, 0.3][seed % 4]!];
+      const id = sampleToken(many.slice(), { ...greedySampling, temperature: 1, topK, topP }, none, createRandom(seed));
+      expect(id, `seed ${seed}`).toBe(sortedDraw(many, topK, topP, createRandom(seed).float()));
+    }
   });
 
   it("log probabilities are log softmax of the logits, most likely first", () => {
