@@ -79,7 +79,7 @@ async function losses(
 }
 
 describe("training a decoder", () => {
-  it.each(["qwen3-gqa-f16", "qwen3-5-text-tied-f32"] as const)(
+  it.each(["qwen3-gqa-f16", "qwen3-5-text-tied-f32", "qwen3-moe-bf16"] as const)(
     "steps of %s agree with PyTorch's AdamW: losses and gradient norms",
     async (name) => {
       const record = readJson<TrainingRecord>(name, "training.json");
