@@ -7,6 +7,7 @@ import { openQwenScope, writeQwenScope } from "../../engine/sae/layouts/qwen-sco
 import { collectSae } from "../../engine/sae/layouts/sae-reader.ts";
 import { readSaelens, writeSaelens } from "../../engine/sae/layouts/saelens.ts";
 import { writeSparsify } from "../../engine/sae/layouts/sparsify.ts";
+import { encodeStatistics, parseStatistics, statisticsFile } from "../../workers/feature-statistics.ts";
 import { randomSae } from "../engine/sae/support.ts";
 import { type Deployment, deploy, fixtureModel } from "./deployment.ts";
 
@@ -194,6 +195,16 @@ describe("sae.export", () => {
     expect(await of("saelens")).toEqual(["out-0/cfg.json", "out-0/sae_weights.safetensors"]);
     expect(await of("sparsify")).toEqual(["layers.0/cfg.json", "layers.0/sae.safetensors"]);
     expect(await of("onnx")).toEqual(["out-0/decoder.onnx", "out-0/encoder.onnx", "out-0/weights.safetensors"]);
+  });
+
+  test("to saelens takes along what is known of the features", async () => {
+    const source = join(folder, "known");
+    await writeSaelens(source, topk(0), { layer: 0 });
+    const statistics = { maxActivation_F: new Float32Array(32).fill(2), firingRate_F: new Float32Array(32), tokens: 9 };
+    await writeFile(join(source, statisticsFile), encodeStatistics(statistics));
+    await deployment.run("sae.import", input("known", "known", { layer: 0, layout: "saelens" }));
+    const { at } = await exported({ sae_ids: ["known"], layout: "saelens" });
+    expect(parseStatistics(await readFile(join(at, "known", statisticsFile)), 32)).toEqual(statistics);
   });
 
   test("in float16 gives half the bytes", async () => {

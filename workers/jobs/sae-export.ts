@@ -1,6 +1,6 @@
 /** sae.export: saes of this workspace in a layout that other tools read, one artifact per file. */
 import { createReadStream } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { copyFile, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { newId } from "../../domain/id.ts";
 import { Problem } from "../../domain/problem.ts";
@@ -12,6 +12,7 @@ import type { SaeReader } from "../../engine/sae/layouts/sae-reader.ts";
 import type { WriteSteps } from "../../engine/sae/layouts/sae-writer.ts";
 import { openSaelens, writeSaelens } from "../../engine/sae/layouts/saelens.ts";
 import { writeSparsify } from "../../engine/sae/layouts/sparsify.ts";
+import { statisticsFile } from "../feature-statistics.ts";
 import { layOut } from "../files.ts";
 import type { ProducedArtifact } from "../protocol.ts";
 import type { SaeRow } from "../records.ts";
@@ -23,6 +24,8 @@ interface Export {
   readonly reader: SaeReader;
   readonly modelName: string;
   readonly precision: NonNullable<SaeExportInput["precision"]>;
+  /** The sae as the service keeps it. */
+  readonly stored: string;
   /** Where the files go, below which their relative paths begin. */
   readonly folder: string;
   readonly steps: WriteSteps;
@@ -68,7 +71,7 @@ async function writeOne(
   const stored = await layOut(row.files, context.blobs, context.settings.cacheFolder, () => stepOrStop(context));
   const { reader } = await openSaelens(stored);
   try {
-    await writers[layout]({ row, reader, modelName: model.name, precision, folder, steps });
+    await writers[layout]({ row, reader, modelName: model.name, precision, stored, folder, steps });
   } catch (error) {
     // The laws know a sae's architecture by name; the file itself has the last word.
     if (error instanceof RangeError) throw new Problem("SETTINGS_CONTRADICTORY", `${row.name}: ${error.message}`);
@@ -79,8 +82,13 @@ async function writeOne(
 }
 
 const writers: Readonly<Record<SaeExportInput["layout"], (one: Export) => Promise<void>>> = {
-  saelens: ({ row, reader, modelName, precision, folder, steps }) =>
-    writeSaelens(join(folder, row.name), reader, { ...steps, modelName, layer: row.layer, dtype: precision }),
+  saelens: async ({ row, reader, modelName, precision, stored, folder, steps }) => {
+    const target = join(folder, row.name);
+    await writeSaelens(target, reader, { ...steps, modelName, layer: row.layer, dtype: precision });
+    // What is known of its features goes along: sae.import reads it, others pass it over.
+    if (!row.files.some(({ path }) => path === statisticsFile)) return;
+    await copyFile(join(stored, statisticsFile), join(target, statisticsFile));
+  },
   sparsify: ({ row, reader, precision, folder, steps }) =>
     writeSparsify(join(folder, sparsifyFolder(row.layer)), reader, { ...steps, dtype: precision }),
   qwen_scope: ({ row, reader, modelName, precision, folder, steps }) => {
