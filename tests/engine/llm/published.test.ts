@@ -96,8 +96,9 @@ it.each(read<ScalingRecord[]>("rope-scalings.json"))(
       parseRope({ rope_theta: rope.rope_theta, rope_scaling: { ...rope, type: rope.rope_type } }, 128, 1, context),
     );
     const actual = inverseFrequencies(parsed);
+    // Theirs blend in float32, which costs some last digits where the two frequencies differ most.
     for (const [i, f] of frequencies.entries()) {
-      expect(Math.abs(actual[i]! - f) / f, `frequency ${i}`).toBeLessThan(6e-7);
+      expect(Math.abs(actual[i]! - f) / f, `frequency ${i}`).toBeLessThan(2e-6);
     }
     expect(relativeError([rotationGain(parsed)], [factor]).error).toBeLessThan(1e-12);
   },
