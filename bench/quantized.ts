@@ -16,6 +16,7 @@ import {
   writeQuantizedWeights,
 } from "../engine/llm/quantized-weights.ts";
 import { createRandom } from "../engine/runtime/random.ts";
+import type { Device } from "../engine/runtime/session.ts";
 import { calibrationText } from "../workers/calibration-text.ts";
 import { type Contestant, serveRounds, spread, startContestant } from "./contestant.ts";
 import { randomCheckpoint } from "./random-checkpoint.ts";
@@ -28,15 +29,15 @@ const demo = {
 };
 const promptTokens = 512;
 
-/** `npm run bench -- quantized [rounds] [new tokens] [layers] [folder of a trained model] [JSON lines with "text"]` */
+/** `npm run bench -- quantized [rounds] [new tokens] [layers] [cpu|cuda|webgpu] [folder of a trained model] [JSON lines with "text"]` */
 export async function benchQuantized(args: readonly string[]) {
   const [rounds = 3, tokens = 32, layers = 28] = args.slice(0, 3).map(Number);
-  const [folder = demo.folder, text = folder === demo.folder ? demo.text : undefined] = args.slice(3);
+  const [device = "cpu", folder = demo.folder, text = folder === demo.folder ? demo.text : undefined] = args.slice(3);
   const checkpoint = await randomCheckpoint({ layers, dtype: "bfloat16" });
   // One after the other: each writes its file of integers before it is ready.
   const contestants: Contestant[] = [];
   for (const precision of precisions) {
-    const settings = [precision, checkpoint, String(tokens)];
+    const settings = [precision, checkpoint, String(tokens), device];
     const started = await startContestant(precision, process.execPath, [
       ...process.execArgv,
       import.meta.filename,
@@ -63,7 +64,15 @@ export async function benchQuantized(args: readonly string[]) {
   return {
     name: "quantized",
     machine: { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, node: process.version },
-    settings: { shape: "qwen3-0.6b", layers, prompt_tokens: promptTokens, new_tokens: tokens, edits: 1, rounds },
+    settings: {
+      shape: "qwen3-0.6b",
+      layers,
+      prompt_tokens: promptTokens,
+      new_tokens: tokens,
+      edits: 1,
+      rounds,
+      device,
+    },
     ours: {
       int8: of("int8"),
       int4: of("int4"),
@@ -101,22 +110,27 @@ async function readTexts(file: string): Promise<string[]> {
 }
 
 /** The integers lie with the other files for temporary use, never in the model's folder. */
-async function open(folder: string, precision: Precision, keep?: string): Promise<LanguageModel> {
-  if (precision === "float32") return openModel(folder);
+async function open(
+  folder: string,
+  precision: Precision,
+  keep?: string,
+  device: Device = "cpu",
+): Promise<LanguageModel> {
+  if (precision === "float32") return openModel(folder, { device });
   const file = keep ?? join(tmpdir(), `qwen-scope-bench-${process.pid}.safetensors`);
   if (!(await stat(file).catch(() => null))) {
     const config = parseDecoderConfig(JSON.parse(await readFile(join(folder, "config.json"), "utf8")));
     await writeQuantizedWeights(config, await openCheckpointTensors(folder), precision, file);
   }
-  const model = await openModel(folder, { quantized: file });
+  const model = await openModel(folder, { device, quantized: file });
   // An open file stays readable without its name.
   if (!keep) await rm(file);
   return model;
 }
 
 /** One stream, one edit in the middle of the model; the time from the moment when the first new token is fed back. */
-async function play(precision: Precision, folder: string, tokens: number): Promise<void> {
-  const model = await open(folder, precision, `${folder}.${precision}.safetensors`);
+async function play(precision: Precision, folder: string, tokens: number, device: Device): Promise<void> {
+  const model = await open(folder, precision, `${folder}.${precision}.safetensors`, device);
   const { dModel, layers } = model.config;
   let start: number | null = null;
   const timed: LanguageModel = {
@@ -150,6 +164,6 @@ async function play(precision: Precision, folder: string, tokens: number): Promi
   });
 }
 
-const [role, folder, tokens] = process.argv.slice(2);
+const [role, folder, tokens, device] = process.argv.slice(2);
 if (process.argv[1] === import.meta.filename && role !== undefined)
-  await play(role as Precision, folder!, Number(tokens));
+  await play(role as Precision, folder!, Number(tokens), device as Device);
