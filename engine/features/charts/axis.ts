@@ -6,11 +6,17 @@ export interface Ticks {
   label(value: number): string;
 }
 
+/** Zero alone is the foot of its axis: counts have nothing below. */
+function around(value: number): [number, number] {
+  const half = Math.abs(value) / 2;
+  return value === 0 ? [0, 1] : [value - half, value + half];
+}
+
 const STEPS = [1, 2, 2.5, 5, 10];
 
 /** About `wanted` marks that span the numbers; the same number twice gets room on both sides. */
 export function niceTicks(low: number, high: number, wanted = 5): Ticks {
-  const [from, to] = high > low ? [low, high] : [low - Math.abs(low || 1) / 2, high + Math.abs(high || 1) / 2];
+  const [from, to] = high > low ? [low, high] : around(low);
   const rough = (to - from) / wanted;
   const decade = 10 ** Math.floor(Math.log10(rough));
   const step = decade * STEPS.find((one) => one * decade >= rough * (1 - 1e-9))!;

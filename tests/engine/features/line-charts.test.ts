@@ -39,6 +39,7 @@ describe("marks of an axis", () => {
     const { low, high } = niceTicks(32, 32);
     expect(low).toBeLessThan(32);
     expect(high).toBeGreaterThan(32);
+    expect(niceTicks(0, 0).low).toBe(0);
   });
 
   it("are written with as many digits as their step shows", () => {
