@@ -3,7 +3,6 @@
 import type { Schedule } from "../optim/schedule.ts";
 import { defaultPrefixes } from "./architectures/matryoshka.ts";
 import { type ArchitectureName, architectureNames } from "./architectures/names.ts";
-import { knobs } from "./knobs.ts";
 
 export const decoderBiasStarts = ["geometric_median", "mean", "zero"] as const;
 
@@ -45,7 +44,8 @@ export interface TrainingConfig {
   readonly sparsityWarmupSteps: number;
 }
 
-type Required = "layer" | "dModel" | "width" | "k" | "rows";
+const required = ["layer", "dModel", "width", "k", "rows"] as const;
+type Required = (typeof required)[number];
 export type TrainingOptions = Pick<TrainingConfig, Required> & Partial<Omit<TrainingConfig, Required>>;
 
 /**
@@ -68,14 +68,10 @@ function largestDivisor(of: number, atMost: number): number {
 /** Fills in what is not said. Throws RangeError with the knob's name, what it must be, and what it is. */
 export function resolveConfig(options: TrainingOptions): TrainingConfig {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  for (const name of Object.keys(given)) if (!(name in knobs)) throw new RangeError(`there is no knob ${name}`);
-
   const batchRows = options.batchRows ?? 4096;
   const steps = Math.floor(options.rows / batchRows);
   const architecture = options.architecture ?? "topk";
-  const config: TrainingConfig = {
-    // First as well as last: what was asked for is then compared before what follows from it.
-    ...(given as unknown as TrainingOptions),
+  const defaults: Omit<TrainingConfig, Required> = {
     architecture,
     kStart: options.k,
     kAnnealSteps: 0,
@@ -106,8 +102,12 @@ export function resolveConfig(options: TrainingOptions): TrainingConfig {
     bandwidth: 0.001,
     sparsityCoefficient: 1,
     sparsityWarmupSteps: Math.min(2000, Math.ceil(steps * 0.1)),
-    ...(given as unknown as TrainingOptions),
   };
+  const names: readonly string[] = [...required, ...Object.keys(defaults)];
+  for (const name of Object.keys(given)) if (!names.includes(name)) throw new RangeError(`there is no knob ${name}`);
+  const asked = given as unknown as TrainingOptions;
+  // First as well as last: what was asked for is then compared before what follows from it.
+  const config: TrainingConfig = { ...asked, ...defaults, ...asked };
   checkConfig(config);
   return Object.freeze(config);
 }
