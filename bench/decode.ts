@@ -29,6 +29,8 @@ type Task = (typeof tasks)[number];
 /** `npm run bench -- decode [rounds] [new tokens] [layers] [new tokens of the peer]` */
 export async function benchDecode(args: readonly string[]) {
   const [rounds = 3, tokens = 128, layers = 28, peerTokens = 16] = args.map(Number);
+  // Eight prompts are read one chunk a step: with fewer tokens the first has ended before the last begins.
+  if (tokens < 3 * streams) throw new RangeError(`new tokens must be at least ${3 * streams}, got ${tokens}`);
   const folder = await randomCheckpoint({ layers, dtype: "float32" });
   const own = [...process.execArgv, import.meta.filename, folder, String(tokens)];
   const ours = (await startContestant("ours", process.execPath, own))!;
