@@ -13,7 +13,7 @@ import type { BatchShape, RunsOn, SaeTensors, Selector } from "./workspace.ts";
 /**
  * How many standard deviations of the rounding errors' sum a bound allows for. Errors of D roundings add up like independent
  * ones, to 1/√D of their certain bound ‖δx‖‖w‖ + ‖x‖‖δw‖; where that many deviations are more than the certain bound, the
- * certain one is taken.
+ * certain one is taken. What was rounded to 0 always has the certain one: see `createResidue`.
  */
 const deviations = 6;
 
@@ -77,7 +77,8 @@ export async function openScreenedTopK(shape: BatchShape, runsOn: RunsOn, dense:
     chosenFeature_RK: ["int32", rows * most],
     chosenValue_RK: ["float32", rows * most],
   });
-  const sizes = { dModel, width, rows, groupSize, parts, partCapacity, weightLevels };
+  const margin = Math.min(1, deviations / Math.sqrt(dModel));
+  const sizes = { dModel, width, rows, groupSize, parts, partCapacity, weightLevels, margin };
   const kernels = createKernelSet(
     ["batch", "gradients", "weights"],
     screeningKernels(sizes, at, tensorAddresses(dModel, width, "weights")),
@@ -89,7 +90,6 @@ export async function openScreenedTopK(shape: BatchShape, runsOn: RunsOn, dense:
   const features = new Int32Array(batchRows * most);
   const offsets_B = new Int32Array(batchRows + 1);
   const counts = { rows: 0, candidates: 0, overflows: 0 };
-  const margin = Math.min(1, deviations / Math.sqrt(dModel));
 
   function bindTo(weights: SaeTensors): RunKernel {
     const weightMemory = readableWeights(weights);
@@ -113,7 +113,7 @@ export async function openScreenedTopK(shape: BatchShape, runsOn: RunsOn, dense:
       ratio = Math.max(ratio, norm_R[r]! / residue);
       spread_R[r] = residue * perScale_R[r]!;
     }
-    for (let f = 0; f < width; f++) slack_F[f] = margin * (norm_F[f]! + ratio * residue_F[f]!);
+    for (let f = 0; f < width; f++) slack_F[f] = norm_F[f]! + ratio * residue_F[f]!;
   }
 
   /** Candidates by feature become candidates by row, still in ascending order of features. */

@@ -85,6 +85,7 @@ export const equal = compare<"i32", "i32">("i32", [0x46]);
 export const moreThanF64 = compare<"f64", "i32">("i32", [0x64]);
 /** −1 (all bits) in the lanes where it holds, else 0. */
 export const lanesAtLeast = compare<"f32x4", "i32x4">("i32x4", simd(0x46));
+export const lanesEqual = compare<"f32x4", "i32x4">("i32x4", simd(0x41));
 export const lanesAtLeastI32 = compare<"i32x4", "i32x4">("i32x4", simd(0x3f));
 
 /** a · b + c, in one rounding where the processor has the instruction (vectors), in two for single numbers. */

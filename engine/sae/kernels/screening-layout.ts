@@ -14,6 +14,8 @@ export interface ScreeningSizes {
   readonly partCapacity: number;
   /** Largest magnitude of a weight's integer, and what is added to store it as an unsigned byte. */
   readonly weightLevels: number;
+  /** Share of the certain bound that roundings of mixed signs are given. */
+  readonly margin: number;
 }
 
 export type ScreeningAddresses = Readonly<

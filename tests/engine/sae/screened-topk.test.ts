@@ -73,6 +73,34 @@ describe("screening by 8-bit products selects exactly the largest pre-activation
     });
   }
 
+  it("also of features that read what rounding takes from a row whole", async () => {
+    // One dimension sets the scale of the integers, so all others round to 0. Odd features are rows of the data in these others: their
+    // pre-activations are the largest, and the integers say 0 of them. Of the even ones some read the large dimension.
+    const [dModel, width, rows] = [1024, 1024, 32];
+    const wide = { ...shape, dModel, width, batchRows: rows, microBatchRows: 32 };
+    const dense = await openDenseTopK(wide, { threads: 2 });
+    const screening = await openScreenedTopK(wide, { threads: 2 }, dense);
+    const x_BD = normals(rows * dModel, 6).map((x, i) => (i % dModel === 0 ? 1000 + 30 * x : x));
+    for (let b = 0; b < rows; b += 2) x_BD[b * dModel] = -1000;
+    const weights = zeroTensors(dModel, width, "weights");
+    const noise = normals(width * dModel, 7, 0.005);
+    for (let i = 0; i < width * dModel; i++) {
+      const [f, d] = [Math.floor(i / dModel), i % dModel];
+      const large = f % 16 === 0 ? 0.012 : f % 16 === 8 ? -0.012 : 0;
+      const small = f % 2 === 1 ? x_BD[(f % rows) * dModel + d]! / 32 : 0;
+      weights.W_enc_FD[i] = d === 0 ? large : small + noise[i]!;
+    }
+    const expected = await dense.select(weights, x_BD, k);
+    const [features, z] = [expected.features.slice(), expected.z.slice()];
+    const found = await screening.select(weights, x_BD, k);
+    for (let b = 0; b < rows; b++) {
+      const ascending = (all: Int32Array) => Array.from(all.subarray(b * k, (b + 1) * k)).sort((p, q) => p - q);
+      expect(ascending(found.features), `row ${b}`).toEqual(ascending(features));
+    }
+    expect(Math.max(...z)).toBeGreaterThan(25);
+    await screening.close();
+  });
+
   it("also where fewer than k are positive", async () => {
     const screening = await open(2);
     const weights = randomWeights();
