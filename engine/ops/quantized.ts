@@ -18,7 +18,7 @@ export interface BlockMatrix {
 /**
  * Y[m, o] = Σ_i X[m, i] · W[o, i] + bias[o], W a BlockMatrix; X float32 [M, in], Y float32 [M, out]. The rows of X are rounded to 8-bit
  * integers too, in the same blocks with a scale of max |x| / 127 each, and integers are multiplied exactly.
- * This is `accuracy_level` 4. Level 0 keeps X in float32 and is slower: 4 bits 1.7 times, 8 bits a hundred times (1024 × 3072, one row).
+ * This is `accuracy_level` 4. Level 0 keeps X in float32 and is slower: 4 bits 1.7 times, 8 bits 49 times (1024 × 3072, one row).
  */
 export function matMulBlocks(x: Value, weight: BlockMatrix, bias: Value | null = null): Value {
   const { packed, scales, bits, blockColumns, columns } = weight;
