@@ -73,6 +73,9 @@ export function resolveSaeTrain(input: SaeTrainInput, model: ModelShape, at = "/
 
 type Given = Pick<SaeTrainInput, keyof SaeVariant | "expansion">;
 
+/** What a variant says for itself: said beside the list, it would count for none of them. */
+const ofEachVariant = ["width", "expansion", "k", "k_start", "learning_rate", "aux_k", "prefixes"] as const;
+
 function resolveVariants(
   input: SaeTrainInput,
   architecture: Architecture,
@@ -84,8 +87,9 @@ function resolveVariants(
     resolveVariant(one, architecture, model, `${at}/variants/${index}`),
   );
   // Settings that were resolved before have the first variant's beside the list.
-  for (const name of ["width", "k", "expansion"] as const) {
-    if (input[name] === undefined || (name !== "expansion" && input[name] === variants[0]![name])) continue;
+  for (const name of ofEachVariant) {
+    const ofFirst = name === "expansion" ? undefined : variants[0]![name];
+    if (input[name] === undefined || JSON.stringify(input[name]) === JSON.stringify(ofFirst)) continue;
     throw contradiction(`${at}/${name}`, `${name} is given beside variants, each of which has its own`);
   }
   variants.forEach(({ width, k }, index) => {

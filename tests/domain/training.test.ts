@@ -91,6 +91,15 @@ test("several widths and k in one job have defaults of their own, and names that
   ]);
   expect(plannedSaes(resolve()).map((sae) => sae.suffix)).toEqual(["-layer2", "-layer3"]);
   expect(() => resolve({ variants })).toThrow(refusal("/input/width"));
+  for (const ofEach of [
+    { learning_rate: 1e-2 },
+    { k_start: 64, k_anneal_steps: 9 },
+    { aux_k: 5 },
+    { prefixes: [2048] },
+  ]) {
+    const beside = { width: undefined, k: undefined, variants, ...ofEach };
+    expect(() => resolve(beside)).toThrow(refusal(`/input/${Object.keys(ofEach)[0]}`));
+  }
   const twice = [variants[0], { width: 2048, k: 32, learning_rate: 1e-2 }];
   expect(() => resolve({ width: undefined, k: undefined, variants: twice })).toThrow(refusal("/input/variants/1"));
 });
