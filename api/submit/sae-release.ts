@@ -48,6 +48,12 @@ function estimates({ settings, shape, machine, layersPerJob }: Plan): TrainEstim
   );
 }
 
+function fittingEstimates(planned: Plan, { at }: Submission): TrainEstimate[] {
+  const all = estimates(planned);
+  for (const estimate of all) checkMemory(estimate, planned.machine, `${at}/width`);
+  return all;
+}
+
 function fits(planned: Plan): boolean {
   const { memoryBytes } = planned.machine;
   return memoryBytes === null || estimates(planned).every((one) => one.memory_bytes <= memoryBytes);
@@ -58,15 +64,15 @@ export async function resolveSaeRelease(
   input: JobInput<"sae.release">,
 ): Promise<SaeReleaseSettings> {
   const planned = await plan(submission, input);
-  const { settings, machine } = planned;
+  const { settings } = planned;
   if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings);
-  for (const estimate of estimates(planned)) checkMemory(estimate, machine, `${submission.at}/width`);
+  fittingEstimates(planned, submission);
   return { ...settings, layers_per_job: planned.layersPerJob, release_id: newId("release") };
 }
 
 /** The whole release: work and output of all its jobs, memory of the largest; the time is what one worker would take. */
 export async function estimateRelease(submission: Submission, input: JobInput<"sae.release">): Promise<TrainEstimate> {
-  const all = estimates(await plan(submission, input));
+  const all = fittingEstimates(await plan(submission, input), submission);
   const sum = (of: (one: TrainEstimate) => number) => all.reduce((total, one) => total + of(one), 0);
   return {
     ...all[0]!,

@@ -40,14 +40,19 @@ export async function resolveTraining(submission: Submission, input: JobInput<"s
 export async function resolveSaeTrainJob(submission: Submission, input: JobInput<"sae.train">) {
   const { settings, shape } = await resolveTraining(submission, input);
   if (settings.name !== undefined) await checkSaeNames(submission, settings.name, settings);
-  const machine = await machineFor(submission);
-  checkMemory(estimateSaeTrain(settings, shape, machine), machine, `${submission.at}/width`);
+  await fittingEstimate(submission, { settings, shape });
   return settings;
 }
 
 export async function estimateTraining(submission: Submission, input: JobInput<"sae.train">): Promise<TrainEstimate> {
-  const { settings, shape } = await resolveTraining(submission, input);
-  return estimateSaeTrain(settings, shape, await machineFor(submission));
+  return await fittingEstimate(submission, await resolveTraining(submission, input));
+}
+
+async function fittingEstimate(submission: Submission, { settings, shape }: ResolvedTraining): Promise<TrainEstimate> {
+  const machine = await machineFor(submission);
+  const estimate = estimateSaeTrain(settings, shape, machine);
+  checkMemory(estimate, machine, `${submission.at}/width`);
+  return estimate;
 }
 
 export async function checkSaeNames(

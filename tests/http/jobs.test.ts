@@ -112,10 +112,13 @@ describe("bad input", () => {
   test("more memory than the largest worker has is refused with both numbers", async () => {
     const worker = { class: "batch", device: "cpu", hostname: "h", pid: 1, version: "1", queues: [] } as const;
     await api.platform.workers.register({ id: "worker_small", ...worker, capability: { memory_bytes: 1_000_000 } });
-    const response = await start();
+    const estimate = (kind: string) => api.admin.post("/v1/jobs/estimate").send({ kind, input: input() });
+    const responses = [await start(), await estimate("sae.train"), await estimate("sae.release")];
     await api.platform.workers.remove("worker_small");
-    expectProblem(response, "MEMORY_INSUFFICIENT", "/input/width");
-    expect(response.body.detail).toContain("1000000");
+    for (const response of responses) {
+      expectProblem(response, "MEMORY_INSUFFICIENT", "/input/width");
+      expect(response.body.detail).toContain("1000000");
+    }
   });
 
   test("of an analysis is refused at its field", async () => {
