@@ -69,6 +69,7 @@ import {
   reduceSum,
   reduceSumSquare,
 } from "../../../engine/ops/reduce.ts";
+import { concatRows, splitRows } from "../../../engine/ops/rows.ts";
 import {
   concat,
   expand,
@@ -82,7 +83,7 @@ import {
   unsqueeze,
 } from "../../../engine/ops/shape.ts";
 import { logSoftmax, softmax } from "../../../engine/ops/softmax.ts";
-import { topK } from "../../../engine/ops/topk.ts";
+import { argSort, topK } from "../../../engine/ops/topk.ts";
 
 export interface InputCase {
   /** As the graph declares it: strings are symbolic sizes, resolved by `sizes`. */
@@ -338,6 +339,15 @@ export const movingCases: readonly Case[] = [
     title: "scatterNd, adding",
     inputs: [batch, ids([2, 2], 0, 1, 1, 2), { shape: [2, 4] }],
     build: (x, i, u) => scatterNd(x!, i!, u!, "add"),
+  },
+  { title: "argSort, with equals", inputs: [ids(["B"], 3, 1, 3, 0, 1)], build: (i) => argSort(i!) },
+  {
+    title: "rows in runs whose lengths are data, one of them empty",
+    inputs: [ids(["B", 2], 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), ids([3], 2, 0, 3)],
+    build(x, counts) {
+      const [first, second, third] = splitRows(x!, counts!);
+      return concatRows([third!, second!, first!], "B");
+    },
   },
   { title: "oneHot", inputs: [ids(["B"], 0, 2, 1, 2, 3)], build: (i) => oneHot(i!, 4, "float32") },
 ];
