@@ -19,8 +19,9 @@ const withDatabase = new Set(["docs", "http", "platform", "workers"]);
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // A limit for what hangs, far above what anything takes on a machine that does other things meanwhile.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     projects: folders.map((name) => ({
       extends: true,
       test: {

@@ -3,7 +3,17 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import { type Prisma, PrismaClient } from "../prisma/client/client.ts";
 
 // The rows as others see them: nobody outside this folder imports the generated client.
-export type { ApiKey, Artifact, Dataset, Job, JobEvent, Model, Sae, Variant, Workspace } from "../prisma/client/client.ts";
+export type {
+  ApiKey,
+  Artifact,
+  Dataset,
+  Job,
+  JobEvent,
+  Model,
+  Sae,
+  Variant,
+  Workspace,
+} from "../prisma/client/client.ts";
 
 /** A transaction, or the database itself where one statement is enough. */
 export type Transaction = Prisma.TransactionClient;

@@ -35,14 +35,14 @@ describe("the README", () => {
       if (registered.test(line)) break;
     }
     server.stdout?.resume();
-  }, 180_000);
+  });
 
   afterAll(async () => {
     const exited = new Promise((done) => server.once("exit", done));
     server.kill("SIGTERM");
     await exited;
     rmSync(folder, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   async function run(command: string): Promise<string> {
     const here = command.replaceAll("localhost:8080", address.replace("http://", ""));
