@@ -17,7 +17,7 @@ const report = (layers: readonly number[]): PageReport => ({
   model: { name: NASTY },
   dataset: { name: NASTY },
   samples: { training: 12_000, held_out: 600 },
-  settings: { layers, note: NASTY },
+  settings: { tokens: 2_000_000, evaluation_tokens: 16_384, ...{ layers, note: NASTY } },
   runtime: NASTY,
   saes: layers.map(sae),
   curve: layers.flatMap((layer) =>
@@ -33,6 +33,12 @@ test("the page needs no script, loads nothing, and takes no markup from names", 
   expect(page).not.toMatch(/<script|<img|<link|<[^>]*\son\w+=|javascript:|@import|url\(/i);
   expect(page.replaceAll('xmlns="http://www.w3.org/2000/svg"', "")).not.toMatch(/https?:/);
   expect(page).toContain("&lt;img src=x onerror=alert(1)&gt;");
+});
+
+test("the page says how many tokens were learned from and how many were measured, not only of how many samples", () => {
+  const page = reportPage(report([0]));
+  expect(page).toContain("Trained on 2,000,000 tokens from 12,000 samples");
+  expect(page).toContain("Measured on 16,384 tokens, in whole sequences, of its 600 held-out samples");
 });
 
 test("the page shows every sae's numbers, a dash where there is none, and plots of layers, course and rates", () => {

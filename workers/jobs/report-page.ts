@@ -19,7 +19,7 @@ export interface PageReport {
   readonly model: { readonly name: string };
   readonly dataset: { readonly name: string };
   readonly samples: { readonly training: number; readonly held_out: number };
-  readonly settings: object;
+  readonly settings: { readonly tokens: number; readonly evaluation_tokens: number };
   readonly runtime: string;
   readonly saes: readonly ReportedSae[];
   readonly curve: readonly CurvePoint[];
@@ -49,13 +49,17 @@ const cost: readonly MetricName[] = [
 export function reportPage(report: PageReport): string {
   const { model, dataset, samples, saes } = report;
   const title = `${saes.length === 1 ? "A sparse autoencoder" : `${saes.length} sparse autoencoders`} of ${model.name}`;
-  const held = `Measured on ${samples.held_out.toLocaleString("en")} held-out samples of ${dataset.name}; trained on ${samples.training.toLocaleString("en")}. Runtime ${report.runtime}.`;
+  const { tokens, evaluation_tokens } = report.settings;
+  const counted = (count: number) => count.toLocaleString("en");
+  const trained = `Trained on ${counted(tokens)} tokens from ${counted(samples.training)} samples of ${dataset.name}.`;
+  const held = `Measured on ${counted(evaluation_tokens)} tokens, in whole sequences, of its ${counted(samples.held_out)} held-out samples, or on all where they have fewer.`;
+  const about = `${trained} ${held} Runtime ${report.runtime}.`;
   return [
     "<!doctype html>",
     `<html lang="en"><head><meta charset="utf-8"><title>${escapeXml(title)}</title>`,
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     `<style>${CSS}</style></head><body><main>`,
-    `<h1>${escapeXml(title)}</h1><p>${escapeXml(held)}</p>`,
+    `<h1>${escapeXml(title)}</h1><p>${escapeXml(about)}</p>`,
     `<h2>How well they reconstruct</h2>${metricsTable(saes, quality)}`,
     `<h2>What they cost the model</h2>${metricsTable(saes, cost)}`,
     ...section("Layer by layer", layerCharts(saes)),
