@@ -77,8 +77,15 @@ function flopsOfForward(D: number, layers: number, context: number): number {
 const forwardShare = 0.5;
 /** Opening the model, reading the first samples, storing the saes. */
 const startSeconds = 1.5;
-/** The held-out cross-entropies: tokens, and how often the whole model reads them for each sae. */
-const crossEntropyTokens = 4096;
+/**
+ * Of the evaluated tokens, those that cross-entropies are measured on: five passes through the model's head and four through the blocks above
+ * the layer are most of what an evaluation costs. Differences on the same tokens are steady long before means are.
+ */
+export function crossEntropyTokens(evaluationTokens: number): number {
+  return Math.min(16_384, Math.max(512, Math.floor(evaluationTokens / 8)));
+}
+
+/** How often the whole model reads them for each sae, at most: the blocks below the layer run once. */
 const crossEntropyRuns = 5;
 /** What the process holds besides what is counted below: Node, the code, the runtime and its arenas, the evaluation's rows. Measured. */
 const processBytes = 610e6;
@@ -100,7 +107,8 @@ export function estimateSaeTrain(
   const steps = Math.floor(tokens / B);
   const saes = layers.length * variants.length;
   const harvest = flopsOfForward(D, Math.max(...layers) + 1, context);
-  const scoring = saes * crossEntropyRuns * crossEntropyTokens * (flopsOfForward(D, model.layers, context) + 2 * D * V);
+  const scored = crossEntropyTokens(heldOut);
+  const scoring = saes * crossEntropyRuns * scored * (flopsOfForward(D, model.layers, context) + 2 * D * V);
   const forward = settings.activations_id === undefined ? tokens * harvest : 0;
 
   let parameters = 0;
@@ -118,7 +126,7 @@ export function estimateSaeTrain(
   }
   const modelBytes = 4 * (12 * D * D * model.layers + V * D);
   const buffers = 4 * saes * D * (settings.buffer_tokens + B);
-  const atTheEnd = 4 * parameters + 2 * 4 * crossEntropyTokens * V;
+  const atTheEnd = 4 * parameters + 2 * 4 * scored * V;
   return {
     steps,
     parameters,

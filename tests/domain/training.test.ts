@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parse } from "../../domain/schema.ts";
 import { SaeTrainInput } from "../../domain/training.ts";
-import { checkMemory, estimateSaeTrain, referenceMachine } from "../../domain/training-cost.ts";
+import { checkMemory, crossEntropyTokens, estimateSaeTrain, referenceMachine } from "../../domain/training-cost.ts";
 import { defaultLearningRate, plannedSaes, resolveSaeTrain } from "../../domain/training-laws.ts";
 
 const model = { layers: 6, dModel: 128, vocabSize: 4000, contextLength: 512 };
@@ -168,6 +168,12 @@ test("an estimate counts parameters exactly and grows with every size", () => {
     expect(larger.flops, JSON.stringify(change)).toBeGreaterThan(base.flops);
     expect(larger.duration_s).toBeGreaterThan(base.duration_s);
   }
+});
+
+test("an estimate counts the held-out tokens that are scored: an eighth of those measured, 512 at least", () => {
+  const seconds = (evaluation_tokens: number) => estimateSaeTrain(resolve({ evaluation_tokens }), model).duration_s;
+  expect([64, 4096, 16_384, 10_000_000].map(crossEntropyTokens)).toEqual([512, 512, 2048, 16_384]);
+  expect(seconds(131_072) - seconds(16_384)).toBeGreaterThan(2 * (seconds(16_384) - seconds(4096)));
 });
 
 test("a run that no machine can hold is refused with both numbers", () => {

@@ -1,5 +1,6 @@
 /** The saes of a finished training run measured on text that it did not learn from (docs/numerics/sae-evaluation.md). */
 import type { MetricName } from "../../domain/metric.ts";
+import { crossEntropyTokens } from "../../domain/training-cost.ts";
 import { harvest } from "../../engine/llm/harvest.ts";
 import { spliceScores } from "../../engine/llm/splice-scores.ts";
 import {
@@ -17,14 +18,6 @@ import type { WorkerModel } from "../open-models.ts";
 import type { TokenOrder } from "../token-order.ts";
 import { stepOrStop } from "./handler.ts";
 import type { TrainingRun } from "./training-run.ts";
-
-/**
- * Of the evaluated tokens, those that cross-entropies are measured on: five passes through the model's head and four through the blocks above
- * the layer are most of what an evaluation costs. Differences on the same tokens are steady long before means are.
- */
-function crossEntropyTokens(evaluationTokens: number): number {
-  return Math.min(16_384, Math.max(512, Math.floor(evaluationTokens / 8)));
-}
 
 export type Metrics = Partial<Record<MetricName, number>>;
 
