@@ -42,14 +42,19 @@ async function readManifest(
   artifact: { readonly digest: string | null; readonly size_bytes: bigint },
   pointer: string,
 ): Promise<ActivationManifest> {
-  const refuse = (why: string) => fieldProblem("ACTIVATIONS_MISMATCH", pointer, `the artifact is no manifest: ${why}`);
+  const refuse = (why: string) =>
+    fieldProblem(
+      "ACTIVATIONS_MISMATCH",
+      pointer,
+      `the artifact is no manifest of activations.harvest (its activations_id): ${why}`,
+    );
   if (artifact.digest === null || artifact.size_bytes > MANIFEST_MAX_BYTES) throw refuse("it is too large");
   const chunks: Uint8Array[] = [];
   for await (const chunk of await platform.store.get(caller.workspaceId, artifact.digest)) chunks.push(chunk);
   try {
     return parse(ActivationManifest, JSON.parse(Buffer.concat(chunks).toString("utf8")), "");
   } catch (error) {
-    if (isProblem(error)) throw refuse(error.errors?.[0]?.detail ?? error.message);
+    if (isProblem(error)) throw refuse(error.message);
     if (error instanceof SyntaxError) throw refuse("it is not JSON");
     throw error;
   }

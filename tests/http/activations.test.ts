@@ -68,7 +68,7 @@ test("activations of something else are refused, each with what differs", async 
   await refused({ dataset: { id: "dataset_x", name: "other", digest } }, at, /of the dataset .*other/);
   await refused({ d_model: model.d_model + 1 }, at, new RegExp(`${model.d_model + 1} wide.* ${model.d_model}`));
   await refused({}, "/input/layers/1", /layer 2 was not harvested; the activations hold 0, 1/, { layers: [0, 2] });
-  await refused({ shards: [] }, at, /no manifest/);
+  await refused({ shards: [] }, at, /no manifest of activations\.harvest .*\/shards: must not have fewer/);
   await refused(
     { shards: [{ artifact_id: "artifact_x", digest, rows: 1, size_bytes: 1 }] },
     at,
