@@ -9,7 +9,7 @@ describe("idempotency", () => {
   });
   afterAll(() => api.close());
 
-  const body = (name: string) => ({ name, samples: [{ text: "x" }] });
+  const body = (name: string) => ({ name, samples: [{ text: "x" }, { text: "y" }] });
 
   test("the same key and body give the stored answer and make nothing", async () => {
     const send = () => api.admin.post("/v1/datasets").set("Idempotency-Key", "one").send(body("once"));
