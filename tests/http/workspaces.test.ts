@@ -17,7 +17,9 @@ beforeAll(async () => {
   stranger = await api.as(await testWorkspace(api.platform, "strangers"));
   model = await modelRow(api, api.platform.workspaceId);
   sae = await saeRow(api, model);
-  const made = await api.admin.post("/v1/datasets").send({ name: "ours", samples: [{ text: "private" }, { text: "too" }] });
+  const made = await api.admin
+    .post("/v1/datasets")
+    .send({ name: "ours", samples: [{ text: "private" }, { text: "too" }] });
   dataset = await api.platform.db.dataset.findUniqueOrThrow({ where: { id: made.body.id } });
   artifactId = dataset.artifact_id;
   const input = { model_id: model.id, dataset_id: dataset.id, layers: [0], width: 64, k: 4, tokens: 8192 };
