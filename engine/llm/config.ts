@@ -93,8 +93,11 @@ export function parseDecoderConfig(whole: unknown): DecoderConfig {
 
 function familyName({ model_type: name }: Json): FamilyName {
   if (typeof name === "string" && Object.hasOwn(families, name)) return name as FamilyName;
+  const supported = Object.keys(families).sort((a, b) => b.length - a.length);
+  // qwen3_vl is a qwen3 and more; what descends from none of them is most likely close to the plainest.
+  const nearest = supported.find((one) => String(name).startsWith(one)) ?? "llama";
   throw new ModelConfigError(
-    `model_type ${JSON.stringify(name)} is not supported; supported are ${Object.keys(families).join(", ")}`,
+    `model_type ${JSON.stringify(name)} is not supported; supported are ${Object.keys(families).join(", ")}, ${nearest} is the nearest`,
   );
 }
 
@@ -143,6 +146,9 @@ function refuseUnknownMathematics(json: Json): void {
   if (activation !== "silu")
     throw new ModelConfigError(`hidden_act ${JSON.stringify(activation)} is not supported; silu is`);
   if (json.attn_output_gate === false) throw new ModelConfigError("attn_output_gate false is not supported; true is");
-  if (json.quantization_config)
-    throw new ModelConfigError("quantization_config: quantised checkpoints are not supported");
+  if (json.quantization_config) {
+    throw new ModelConfigError(
+      "quantization_config: quantised checkpoints are not supported; the original is, and its import can make int8 or int4 of it",
+    );
+  }
 }

@@ -59,6 +59,9 @@ describe("config.json", () => {
 
   const refused: [string, object, RegExp][] = [
     ["another family", { model_type: "gpt2" }, /model_type "gpt2".*qwen3, qwen2, llama/],
+    ["a family that descends from a known one", { model_type: "qwen3_vl" }, /"qwen3_vl".*, qwen3 is the nearest$/],
+    ["a mixture of a known family", { model_type: "qwen2_moe" }, /"qwen2_moe".*, qwen2 is the nearest$/],
+    ["a family of other descent", { model_type: "olmo2" }, /"olmo2".*, llama is the nearest$/],
     ["a family named like an object's property", { model_type: "constructor" }, /model_type/],
     [
       "another rope scaling of transformers 4, with the nearest",
@@ -113,7 +116,7 @@ describe("config.json", () => {
     ["more experts for a token than there are", { model_type: "qwen3_moe", num_experts: 4 }, /num_experts_per_tok 8/],
     ["layers that are not one", { model_type: "qwen3_moe", mlp_only_layers: "1" }, /mlp_only_layers/],
     ["another activation", { hidden_act: "gelu" }, /hidden_act "gelu"/],
-    ["quantised weights", { quantization_config: { quant_method: "gptq" } }, /quantization_config/],
+    ["quantised weights", { quantization_config: { quant_method: "gptq" } }, /quantization_config: .*int8 or int4/],
     ["heads that do not divide", { num_attention_heads: 5 }, /num_attention_heads 5/],
     ["a missing size", { hidden_size: undefined }, /hidden_size is missing/],
     ["a size that is no integer", { num_hidden_layers: 1.5 }, /num_hidden_layers/],
