@@ -102,15 +102,18 @@ describe("activations.harvest", () => {
   });
 
   test("what a checkpoint names outlives the collector, as long as the checkpoint does", async () => {
-    const input = harvestInput({ shard_bytes: 100_000, seed: 12 });
-    const id = await deployment.submit("activations.harvest", input);
-    await eventOf(deployment.platform, id, (event) => event.type === "checkpoint");
-    await deployment.platform.jobs.requestCancel(deployment.workspaceId, id);
-    const canceled = await deployment.ended(id);
+    const { platform, workspaceId } = deployment;
+    const canceledHarvest = async (seed: number): Promise<string> => {
+      const id = await deployment.submit("activations.harvest", harvestInput({ shard_bytes: 65_536, seed }));
+      await eventOf(platform, id, (event) => event.type === "checkpoint");
+      await platform.jobs.requestCancel(workspaceId, id);
+      // One that was faster than its cancel has no checkpoint left to look at.
+      return (await deployment.ended(id)).state === "canceled" ? id : await canceledHarvest(seed + 1);
+    };
+    const id = await canceledHarvest(12);
     const checkpoint = await deployment.platform.jobs.latestCheckpoint(id);
     const { blobs } = checkpoint!.metadata as { blobs: string[] };
     expect(blobs.length).toBeGreaterThan(0);
-    if (canceled.state === "succeeded") return;
     // Only the checkpoint holds them now.
     await deployment.platform.db.artifact.deleteMany({ where: { job_id: id } });
     await deployment.platform.artifacts.collect({ unusedForMs: -1 });
