@@ -1,9 +1,10 @@
 import { Type } from "typebox";
 import { ChatCompletion, CreateChatCompletion } from "../../domain/completion.ts";
+import { chatBody, createChatChunks } from "../../domain/generation/chat-body.ts";
+import { collectAnswer, emptyAnswer } from "../../domain/generation/choices.ts";
+import { chatInput } from "../../domain/generation/input.ts";
 import type { App } from "../context.ts";
-import { chatBody, createChatChunks } from "../generation/chat-body.ts";
-import { collectAnswer, emptyAnswer } from "../generation/choices.ts";
-import { chatInput } from "../generation/input.ts";
+import { createLookups } from "../generation/lookups.ts";
 import { startRequest } from "../generation/relay.ts";
 import { streamChunks } from "../generation/stream.ts";
 import { clientAbort } from "../sse.ts";
@@ -34,7 +35,7 @@ export async function chatCompletionRoutes(app: App): Promise<void> {
       },
     },
     async (request, reply) => {
-      const { name, input } = await chatInput({ platform, caller: request.caller }, request.body);
+      const { name, input } = await chatInput(createLookups(platform, request.caller.workspaceId), request.body);
       const client = clientAbort(reply);
       const relay = await startRequest(platform, request.caller, input, client.signal);
       const head = {
@@ -42,7 +43,7 @@ export async function chatCompletionRoutes(app: App): Promise<void> {
         created: Math.floor(relay.createdAt.getTime() / 1000),
         model: name,
       };
-      if (!request.body.stream) return chatBody(head, await collectAnswer(relay, input));
+      if (!request.body.stream) return chatBody(head, await collectAnswer(relay.events, input));
       const includeUsage = request.body.stream_options?.include_usage ?? false;
       const chunks = createChatChunks(head, emptyAnswer(input), includeUsage);
       return streamChunks(request, reply, relay, chunks, () => client.abort());

@@ -1,9 +1,10 @@
 import { Type } from "typebox";
 import { Completion, CreateCompletion } from "../../domain/completion.ts";
+import { collectAnswer, emptyAnswer } from "../../domain/generation/choices.ts";
+import { completionBody, createCompletionChunks } from "../../domain/generation/completion-body.ts";
+import { completionInput } from "../../domain/generation/input.ts";
 import type { App } from "../context.ts";
-import { collectAnswer, emptyAnswer } from "../generation/choices.ts";
-import { completionBody, createCompletionChunks } from "../generation/completion-body.ts";
-import { completionInput } from "../generation/input.ts";
+import { createLookups } from "../generation/lookups.ts";
 import { startRequest } from "../generation/relay.ts";
 import { streamChunks } from "../generation/stream.ts";
 import { clientAbort } from "../sse.ts";
@@ -31,7 +32,7 @@ export async function completionRoutes(app: App): Promise<void> {
       },
     },
     async (request, reply) => {
-      const { name, input } = await completionInput({ platform, caller: request.caller }, request.body);
+      const { name, input } = await completionInput(createLookups(platform, request.caller.workspaceId), request.body);
       const client = clientAbort(reply);
       const relay = await startRequest(platform, request.caller, input, client.signal);
       const head = {
@@ -39,7 +40,7 @@ export async function completionRoutes(app: App): Promise<void> {
         created: Math.floor(relay.createdAt.getTime() / 1000),
         model: name,
       };
-      if (!request.body.stream) return completionBody(head, await collectAnswer(relay, input));
+      if (!request.body.stream) return completionBody(head, await collectAnswer(relay.events, input));
       const includeUsage = request.body.stream_options?.include_usage ?? false;
       const chunks = createCompletionChunks(head, emptyAnswer(input), includeUsage);
       return streamChunks(request, reply, relay, chunks, () => client.abort());

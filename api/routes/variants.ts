@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { resolveSteering } from "../../domain/generation/steering.ts";
 import { newId } from "../../domain/id.ts";
 import { Page, PageQuery, toPage } from "../../domain/page.ts";
 import type { ResolvedEdit } from "../../domain/request.ts";
@@ -7,7 +8,7 @@ import { CreateVariant, Variant } from "../../domain/variant.ts";
 import type { Json } from "../../platform/database.ts";
 import { sendEmpty } from "../conditional.ts";
 import type { App } from "../context.ts";
-import { resolveSteering } from "../generation/steering.ts";
+import { createLookups, knownModel } from "../generation/lookups.ts";
 import { findVariant, found } from "../lookup.ts";
 import { pageOf, positionOf } from "../paging.ts";
 import { checkNameFree, referredModel } from "../submit/submission.ts";
@@ -37,7 +38,9 @@ export async function variantRoutes(app: App): Promise<void> {
       const { workspaceId } = request.caller;
       const model = await referredModel(submission, model_id);
       await checkNameFree(submission, "variant", name);
-      const resolved = await resolveSteering({ platform, workspaceId, model, maxTokens: null }, steering);
+      const lookups = createLookups(platform, workspaceId);
+      const target = { lookups, model: knownModel(model), maxTokens: null };
+      const resolved = await resolveSteering(target, steering);
       const row = await platform.db.variant.create({
         data: {
           id: newId("variant"),

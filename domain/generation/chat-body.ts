@@ -1,6 +1,6 @@
 // The bodies and chunks of /v1/chat/completions.
-import type { ChatCompletion, ChatCompletionChunk, ChatLogprobs } from "../../domain/completion.ts";
-import type { RequestEvent, TokenLogprobEvent } from "../../domain/request.ts";
+import type { ChatCompletion, ChatCompletionChunk, ChatLogprobs } from "../completion.ts";
+import type { RequestEvent, TokenLogprobEvent } from "../request.ts";
 import { type Answer, addEvent, experimentFields, usageOf } from "./choices.ts";
 import type { Head } from "./completion-body.ts";
 

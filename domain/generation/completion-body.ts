@@ -1,6 +1,6 @@
 // The bodies and chunks of /v1/completions.
-import type { Completion, CompletionLogprobs } from "../../domain/completion.ts";
-import type { RequestEvent, TokenLogprobEvent } from "../../domain/request.ts";
+import type { Completion, CompletionLogprobs } from "../completion.ts";
+import type { RequestEvent, TokenLogprobEvent } from "../request.ts";
 import { type Answer, addEvent, type Choice, experimentFields, usageOf } from "./choices.ts";
 
 export interface Head {
@@ -90,11 +90,13 @@ function completionLogprobs(
   };
 }
 
+const encoder = new TextEncoder();
+
 type Named = Pick<TokenLogprobEvent, "token" | "token_id" | "bytes" | "logprob">;
 
 /** The token's text; of one that is no whole characters its bytes, as OpenAI writes them: all such texts look the same. */
 function nameOf({ token, bytes }: Named): string {
-  if (!token.includes("\ufffd") || Buffer.from(token).equals(Uint8Array.from(bytes))) return token;
+  if (!token.includes("\ufffd") || encoder.encode(token).join() === bytes.join()) return token;
   return `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
 }
 

@@ -1,18 +1,14 @@
 // From the steering of a request to edits with everything looked up that the database knows.
-import { fieldProblem, Problem } from "../../domain/problem.ts";
-import type { ResolvedEdit } from "../../domain/request.ts";
-import { parseFeature } from "../../domain/sae.ts";
-import { checkGateLayer, checkSteering, type Edit, type Steering, selectTokens } from "../../domain/steering.ts";
-import { checkLayer } from "../../domain/training-laws.ts";
-import type { Model, Sae } from "../../platform/database.ts";
-import type { Platform } from "../../platform/platform.ts";
-import { findSae, referred } from "../lookup.ts";
-import { residualNorms } from "../wire/model.ts";
+import { fieldProblem, Problem } from "../problem.ts";
+import type { ResolvedEdit } from "../request.ts";
+import { parseFeature } from "../sae.ts";
+import { checkGateLayer, checkSteering, type Edit, type Steering, selectTokens } from "../steering.ts";
+import { checkLayer } from "../training-laws.ts";
+import type { KnownModel, KnownSae, Lookups } from "./lookups.ts";
 
 interface Target {
-  readonly platform: Platform;
-  readonly workspaceId: string;
-  readonly model: Model;
+  readonly lookups: Pick<Lookups, "sae">;
+  readonly model: KnownModel;
   /** null: to the end of the context */
   readonly maxTokens: number | null;
 }
@@ -21,7 +17,7 @@ interface Target {
 export async function resolveSteering(target: Target, steering: Steering, at = "/steering"): Promise<ResolvedEdit[]> {
   const errors = checkSteering(steering, at);
   if (errors[0]) throw new Problem("STEERING_INVALID", `${errors[0].pointer}: ${errors[0].detail}`, { errors });
-  const saes = new Map<string, Sae>();
+  const saes = new Map<string, KnownSae>();
   const edits: ResolvedEdit[] = [];
   for (const [index, edit] of steering.edits.entries()) {
     edits.push(await resolveEdit(target, edit, `${at}/edits/${index}`, saes));
@@ -29,18 +25,18 @@ export async function resolveSteering(target: Target, steering: Steering, at = "
   return edits;
 }
 
-async function resolveEdit(target: Target, edit: Edit, at: string, saes: Map<string, Sae>): Promise<ResolvedEdit> {
+async function resolveEdit(target: Target, edit: Edit, at: string, saes: Map<string, KnownSae>): Promise<ResolvedEdit> {
   const { model } = target;
   const feature = edit.feature === undefined ? null : await resolveFeature(target, edit.feature, `${at}/feature`, saes);
   if (edit.vector) {
     checkLayer(edit.vector.layer, model.layers, `${at}/vector/layer`);
-    if (edit.vector.values.length !== model.d_model) {
-      const detail = `the vector has ${edit.vector.values.length} values, the model's d_model is ${model.d_model}`;
+    if (edit.vector.values.length !== model.dModel) {
+      const detail = `the vector has ${edit.vector.values.length} values, the model's d_model is ${model.dModel}`;
       throw fieldProblem("DIMENSION_MISMATCH", `${at}/vector/values`, detail);
     }
   }
   const layer = feature?.layer ?? edit.vector?.layer ?? 0;
-  const residualNorm = residualNorms(model)[layer] ?? null;
+  const residualNorm = model.residualNorms[layer] ?? null;
   if (edit.unit === "residual_norm" && residualNorm === null) {
     const detail = `the model has no median residual norm for layer ${layer}; import the model again`;
     throw fieldProblem("FEATURE_STATISTICS_MISSING", `${at}/unit`, detail);
@@ -62,14 +58,17 @@ async function resolveEdit(target: Target, edit: Edit, at: string, saes: Map<str
   };
 }
 
-async function resolveFeature(target: Target, reference: string, pointer: string, saes: Map<string, Sae>) {
-  const { platform, workspaceId, model } = target;
+async function resolveFeature(target: Target, reference: string, pointer: string, saes: Map<string, KnownSae>) {
+  const { lookups, model } = target;
   const parsed = parseFeature(reference, pointer);
-  const known = saes.get(parsed.sae);
-  const sae = known ?? referred(await findSae(platform, workspaceId, parsed.sae), "sae", parsed.sae, pointer);
+  const sae = saes.get(parsed.sae) ?? (await lookups.sae(parsed.sae));
+  if (!sae) {
+    const detail = `there is no sae "${parsed.sae}" in this workspace`;
+    throw fieldProblem("REFERENCE_NOT_FOUND", pointer, detail);
+  }
   saes.set(parsed.sae, sae);
-  if (sae.model_id !== model.id) {
-    const detail = `the sae "${sae.name}" belongs to ${sae.model_id}, the request is for ${model.id}`;
+  if (sae.modelId !== model.id) {
+    const detail = `the sae "${sae.name}" belongs to ${sae.modelId}, the request is for ${model.id}`;
     throw fieldProblem("SAE_MODEL_MISMATCH", pointer, detail);
   }
   if (parsed.index >= sae.width) {

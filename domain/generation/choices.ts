@@ -1,9 +1,8 @@
 // The choices of a request as its events fill them.
-import type { ExperimentRole, FinishReason, Usage } from "../../domain/completion.ts";
-import { Problem } from "../../domain/problem.ts";
-import type { CompletionInput, RequestEvent, TokenLogprobEvent } from "../../domain/request.ts";
-import type { SteeringReport } from "../../domain/steering.ts";
-import type { Relay } from "./relay.ts";
+import type { ExperimentRole, FinishReason, Usage } from "../completion.ts";
+import { Problem } from "../problem.ts";
+import type { CompletionInput, RequestEvent, TokenLogprobEvent } from "../request.ts";
+import type { SteeringReport } from "../steering.ts";
 
 export interface Choice {
   readonly index: number;
@@ -66,9 +65,9 @@ export function addEvent(answer: Answer, event: RequestEvent): Choice | null {
   return choice;
 }
 
-export async function collectAnswer(relay: Relay, input: CompletionInput): Promise<Answer> {
+export async function collectAnswer(events: AsyncIterable<RequestEvent>, input: CompletionInput): Promise<Answer> {
   const answer = emptyAnswer(input);
-  for await (const event of relay.events) addEvent(answer, event);
+  for await (const event of events) addEvent(answer, event);
   const unfinished = answer.choices.find((choice) => choice.finishReason === null);
   if (unfinished) throw new Problem("INTERNAL_ERROR", `choice ${unfinished.index} was never finished`);
   return answer;

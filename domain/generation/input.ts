@@ -1,4 +1,4 @@
-// From a completion's body to the input of an interactive worker.
+// From a completion's body to what a worker is asked to generate.
 import {
   type CreateChatCompletion,
   type CreateCompletion,
@@ -6,14 +6,11 @@ import {
   neutralForChat,
   neutralForCompletions,
   refuseUnsupported,
-} from "../../domain/completion.ts";
-import { fieldProblem } from "../../domain/problem.ts";
-import type { CompletionInput, Sequence } from "../../domain/request.ts";
-import { type Edit, maximumEdits, type Steering } from "../../domain/steering.ts";
-import type { Model } from "../../platform/database.ts";
-import type { Platform } from "../../platform/platform.ts";
-import type { Caller } from "../context.ts";
-import { findModel, findVariant, found } from "../lookup.ts";
+} from "../completion.ts";
+import { fieldProblem, Problem } from "../problem.ts";
+import type { CompletionInput, Sequence } from "../request.ts";
+import { type Edit, maximumEdits, type Steering } from "../steering.ts";
+import type { KnownModel, Lookups } from "./lookups.ts";
 import { resolveSteering } from "./steering.ts";
 
 export interface Generation {
@@ -22,20 +19,15 @@ export interface Generation {
   readonly input: CompletionInput;
 }
 
-interface Asker {
-  readonly platform: Platform;
-  readonly caller: Caller;
-}
-
-export async function completionInput(asker: Asker, body: CreateCompletion): Promise<Generation> {
+export async function completionInput(lookups: Lookups, body: CreateCompletion): Promise<Generation> {
   refuseUnsupported(body, neutralForCompletions);
-  const target = await targetOf(asker, body.model);
+  const target = await targetOf(lookups, body.model);
   const prompts = listPrompts(body.prompt);
   const maxTokens = body.max_tokens ?? 16;
   return {
     name: target.name,
     input: {
-      ...(await shared(asker, target, body, prompts.length, maxTokens)),
+      ...(await shared(lookups, target, body, prompts.length, maxTokens)),
       prompts,
       messages: null,
       chat_template_kwargs: {},
@@ -44,9 +36,9 @@ export async function completionInput(asker: Asker, body: CreateCompletion): Pro
   };
 }
 
-export async function chatInput(asker: Asker, body: CreateChatCompletion): Promise<Generation> {
+export async function chatInput(lookups: Lookups, body: CreateChatCompletion): Promise<Generation> {
   refuseUnsupported(body, neutralForChat);
-  const target = await targetOf(asker, body.model);
+  const target = await targetOf(lookups, body.model);
   if (body.top_logprobs && body.logprobs !== true) {
     throw fieldProblem("SETTINGS_CONTRADICTORY", "/top_logprobs", "top_logprobs needs logprobs to be true");
   }
@@ -54,7 +46,7 @@ export async function chatInput(asker: Asker, body: CreateChatCompletion): Promi
   return {
     name: target.name,
     input: {
-      ...(await shared(asker, target, body, 1, maxTokens)),
+      ...(await shared(lookups, target, body, 1, maxTokens)),
       prompts: null,
       messages: body.messages,
       chat_template_kwargs: body.chat_template_kwargs ?? {},
@@ -65,41 +57,51 @@ export async function chatInput(asker: Asker, body: CreateChatCompletion): Promi
 
 interface Target {
   readonly name: string;
-  readonly model: Model;
+  readonly model: KnownModel;
   /** A variant's own, before those of the request. */
-  readonly edits: Edit[];
+  readonly edits: readonly Edit[];
 }
 
-async function targetOf({ platform, caller }: Asker, given: string): Promise<Target> {
-  const { workspaceId } = caller;
-  const model = await findModel(platform, workspaceId, given);
+async function targetOf(lookups: Lookups, given: string): Promise<Target> {
+  const model = await lookups.model(given);
   if (model) return { name: model.name, model, edits: [] };
-  const variant = found(await findVariant(platform, workspaceId, given), "MODEL_NOT_FOUND", given);
-  const base = found(await findModel(platform, workspaceId, variant.model_id), "MODEL_NOT_FOUND", variant.model_id);
-  return { name: variant.name, model: base, edits: variant.edits as Edit[] };
+  const variant = await lookups.variant(given);
+  if (!variant) throw modelNotFound(given);
+  const base = await lookups.model(variant.modelId);
+  if (!base) throw modelNotFound(variant.modelId);
+  return { name: variant.name, model: base, edits: variant.edits };
+}
+
+function modelNotFound(given: string): Problem {
+  return new Problem("MODEL_NOT_FOUND", `There is no "${given}" in this workspace.`);
 }
 
 /** A variant's edits and then the request's: all of a layer read the same residual, and their changes add up. */
-async function editsOf(asker: Asker, { model, edits }: Target, steering: Steering | null, maxTokens: number | null) {
-  const target = { platform: asker.platform, workspaceId: asker.caller.workspaceId, model, maxTokens };
+async function editsOf(
+  lookups: Lookups,
+  { model, edits }: Target,
+  steering: Steering | null,
+  maxTokens: number | null,
+) {
+  const target = { lookups, model, maxTokens };
   const count = edits.length + (steering?.edits.length ?? 0);
   if (count > maximumEdits) {
     const detail = `${edits.length} edits of the variant and ${count - edits.length} more are above ${maximumEdits}`;
     throw fieldProblem("SETTINGS_CONTRADICTORY", "/steering/edits", detail);
   }
-  const ofVariant = edits.length > 0 ? await resolveSteering(target, { ...steering, edits }, "/model") : [];
+  const ofVariant = edits.length > 0 ? await resolveSteering(target, { ...steering, edits: [...edits] }, "/model") : [];
   return [...ofVariant, ...(steering ? await resolveSteering(target, steering) : [])];
 }
 
 async function shared(
-  asker: Asker,
+  lookups: Lookups,
   target: Target,
   body: CreateCompletion | CreateChatCompletion,
   prompts: number,
   maxTokens: number | null,
 ) {
   const asked = body.steering ?? null;
-  const edits = await editsOf(asker, target, asked, maxTokens);
+  const edits = await editsOf(lookups, target, asked, maxTokens);
   const steering = edits.length > 0 ? { edits, control: asked?.control ?? null } : null;
   const roles: Sequence["role"][] = steering
     ? [
