@@ -294,6 +294,28 @@ export const problemTable = {
     title: "Some jobs of the release did not succeed",
     fix: "Read the jobs that `detail` names, then resume the release: only what is missing runs again.",
   },
+  OUTBOUND_REFUSED: {
+    status: 422,
+    title: "The address is not one that is asked",
+    fix: "Name a public http or https address, or have the operator list it in OUTBOUND_ALLOW.",
+  },
+  OUTBOUND_TOO_LARGE: {
+    status: 422,
+    title: "The other side's answer is too large",
+    fix: "Check that the address is the one you meant.",
+  },
+  OUTBOUND_FAILED: {
+    status: 502,
+    title: "The other side could not be reached",
+    fix: "Check the address, then try again.",
+    retryable: true,
+  },
+  OUTBOUND_TIMEOUT: {
+    status: 504,
+    title: "The other side did not answer in time",
+    fix: "Try again, or ask for less at a time.",
+    retryable: true,
+  },
   JOB_CRASHED: {
     status: 500,
     title: "The job crashed its worker repeatedly",

@@ -2,6 +2,7 @@
 // so that what a person sets and what the code reads is the same word. Nothing else reads process.env.
 import { type Static, type TSchema, Type } from "typebox";
 import { Value } from "typebox/value";
+import { parseAllowedPlaces } from "./outbound-addresses.ts";
 
 const text = (description: string, options: Record<string, unknown> = {}) => Type.String({ description, ...options });
 const optional = (description: string) => Type.Optional(text(description));
@@ -59,6 +60,10 @@ export const ConfigSchema = Type.Object({
   AWS_SECRET_ACCESS_KEY: optional("Belongs to AWS_ACCESS_KEY_ID."),
 
   MODEL_ROOTS: list("Folders below which `directory` sources may lie.", ["assets"]),
+
+  OUTBOUND_ALLOW: list(
+    "Hosts (host or host:port), addresses and ranges (10.1.0.0/16) that requests to label and judge endpoints and to the hub may reach though they are not on the public internet.",
+  ),
 
   BODY_LIMIT_BYTES: whole("Largest JSON body.", 10 * 2 ** 20, 1024),
   UPLOAD_LIMIT_BYTES: whole("Largest file of a multipart upload through the API.", 2 * 2 ** 30, 1024),
@@ -127,6 +132,11 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     );
   if ((parsed.AWS_ACCESS_KEY_ID === undefined) !== (parsed.AWS_SECRET_ACCESS_KEY === undefined))
     problems.push("AWS_ACCESS_KEY_ID: it and AWS_SECRET_ACCESS_KEY come together");
+  try {
+    parseAllowedPlaces(parsed.OUTBOUND_ALLOW);
+  } catch (error) {
+    problems.push(`OUTBOUND_ALLOW: ${(error as Error).message}`);
+  }
   if (parsed.ADMIN_API_KEY !== undefined && parsed.ADMIN_API_KEY.length < 24)
     problems.push("ADMIN_API_KEY: at least 24 characters, or it can be guessed");
   if (problems.length > 0) throw new ConfigInvalid(`The configuration is not valid.\n  ${problems.join("\n  ")}`);

@@ -10,6 +10,7 @@ import { checkDevice, DeviceUnavailableError } from "../engine/runtime/session.t
 import { openArtifactStore } from "../platform/artifacts/open.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createLog } from "../platform/log.ts";
+import { createOutbound, type Outbound } from "../platform/outbound.ts";
 import { createBlobs } from "./blobs.ts";
 import { makeScratch, tidyCache } from "./cache-folder.ts";
 import { createCalls } from "./calls.ts";
@@ -30,6 +31,7 @@ interface Runtime {
   readonly log: Log;
   readonly residency: Residency;
   readonly store: ArtifactStore;
+  readonly outbound: Outbound;
   /** Null on a batch worker. */
   readonly interactive: Interactive | null;
   /** Empty on an interactive worker. */
@@ -101,7 +103,8 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       runtime: runtimeName(config.platform.DEVICE),
       ...(config.class === "batch" ? await trainingRates(config.threads) : {}),
     };
-    return { config, log, residency, store, handlers, interactive, capability };
+    const outbound = createOutbound(config.platform.OUTBOUND_ALLOW);
+    return { config, log, residency, store, outbound, handlers, interactive, capability };
   }
 
   /** Of the CPU, where the sparse part of a training runs on every device. */
@@ -144,7 +147,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
   }
 
   async function outcomeOf(job: JobAssignment, signal: AbortSignal): Promise<JobOutcome> {
-    const { config, log, residency, store, handlers } = runtime!;
+    const { config, log, residency, store, outbound, handlers } = runtime!;
     const scratch = await makeScratch(config.cacheFolder);
     const blobs = createBlobs(store, job.workspaceId);
     const context: JobContext = {
@@ -155,6 +158,7 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       residency,
       settings: settingsOf(config),
       log,
+      outbound,
       signal,
       checkpoint: job.checkpoint,
       scratch,

@@ -12,6 +12,7 @@ import { type LanguageModel, openModel } from "../../engine/llm/model.ts";
 import { createRandom } from "../../engine/runtime/random.ts";
 import { type OpenedSae, openSae } from "../../engine/sae/open-sae.ts";
 import { createDiskStore } from "../../platform/artifacts/disk.ts";
+import { createOutbound } from "../../platform/outbound.ts";
 import { createBlobs } from "../../workers/blobs.ts";
 import { bytesOf } from "../../workers/bytes.ts";
 import { benchmarkAnalyze } from "../../workers/jobs/benchmark-analyze.ts";
@@ -170,6 +171,7 @@ async function run(input: Partial<BenchmarkAnalyzeInput>, change: Partial<JobCon
         cacheFolder: join(folder, "cache"),
       },
       log: { info() {}, warn() {}, error() {} },
+      outbound: createOutbound([]),
       signal: new AbortController().signal,
       checkpoint: null,
       scratch,

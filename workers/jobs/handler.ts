@@ -4,6 +4,7 @@
  */
 import type { Readable } from "node:stream";
 import type { StoredBlob } from "../../platform/artifacts/store.ts";
+import type { Outbound } from "../../platform/outbound.ts";
 import type { CheckpointPointer, JobOutput, Progress, StopReason } from "../protocol.ts";
 import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "../records.ts";
 import type { Residency } from "../residency.ts";
@@ -16,6 +17,8 @@ export interface JobContext {
   readonly residency: Residency;
   readonly settings: HandlerSettings;
   readonly log: Log;
+  /** The only way out to other hosts. */
+  readonly outbound: Outbound;
   /** Aborted with a StopReason; a handler notices at its next step, keeps what it has and throws `Stopped`. */
   readonly signal: AbortSignal;
   /** State left by an earlier attempt. */
