@@ -1,8 +1,10 @@
 // Evaluation analysis: how redundant benchmarks are and how much they overlap, from the features they activate.
 import { type Static, Type } from "typebox";
+import { BenchmarkScores } from "./benchmark-scores.ts";
 import { closed, IdOrName, nullable, oneOf } from "./schema.ts";
 
 export const samplePositions = ["last", "mean", "any"] as const;
+export const overlongRules = ["cut", "refuse"] as const;
 
 export const BenchmarkRef = closed({
   dataset_id: IdOrName,
@@ -43,6 +45,38 @@ export const BenchmarkAnalyzeInput = closed(
       }),
     ),
     seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 })),
+    overlong: Type.Optional(
+      oneOf(overlongRules, {
+        default: "cut",
+        description:
+          "prompts beyond the model's context: cut on the left (for the last token is what is measured) and counted, or the job is refused",
+      }),
+    ),
+    neutral_dataset_id: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description:
+          "text of no benchmark, by id or name: features that fire on more than `common_above` of its tokens are left out of the second set of figures. A small multilingual text of our own if absent",
+      }),
+    ),
+    common_above: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1, default: 0.5 })),
+    merge_above: Type.Optional(
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: 1,
+        default: 0.6,
+        description: "a benchmark is a candidate to drop when another covers at least this share of its features",
+      }),
+    ),
+    scores: Type.Optional(BenchmarkScores),
+    reuse: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description:
+          "take the features of benchmarks that were analysed before (same model, sae, samples and template) instead of running the model again",
+      }),
+    ),
     feature_sets: Type.Optional(
       Type.Boolean({ default: false, description: "also keep each sample's features, as gzipped JSON Lines" }),
     ),
@@ -61,23 +95,59 @@ export const BenchmarkAnalyzeInput = closed(
 );
 export type BenchmarkAnalyzeInput = Static<typeof BenchmarkAnalyzeInput>;
 
+const Share = nullable(Type.Number());
+const Interval = nullable(Type.Object({ low: Type.Number(), high: Type.Number() }));
+const Matrix = Type.Array(Type.Array(nullable(Type.Number())));
+
 export const BenchmarkFigures = Type.Object(
   {
     name: Type.String(),
     dataset_id: Type.String(),
     samples: Type.Integer({ description: "N" }),
+    tokens: Type.Integer({ description: "of all prompts" }),
+    cut: Type.Integer({ description: "prompts that were cut on the left to fit the model's context" }),
+    duplicates: Type.Integer({ description: "samples whose prompt is that of another one before it" }),
+    duplicate_ids: Type.Integer({ description: "samples whose `id` column repeats that of another one before it" }),
+    reused: Type.Boolean({ description: "its features were known from an earlier analysis; the model did not run" }),
     features: Type.Integer({ description: "|F(D)|, distinct features that any sample activates" }),
-    redundancy: nullable(Type.Number({ description: "(N+1)/|F|² · Σ m/(m+1), m = samples that activate a feature" })),
+    redundancy: nullable(
+      Type.Number({
+        description: "R̂ = (N+1)/|F|² · Σ m/(m+1), m = samples that activate a feature; not bounded by 1",
+      }),
+    ),
+    redundancy_interval: Type.Intersect([Interval], {
+      description: "95 %, of R̂ over other draws of N samples from where these came from; null below 20 samples",
+    }),
     coverage_auc: nullable(Type.Number({ description: "mean over n of the expected share of F covered by n samples" })),
+    coverage_auc_interval: Interval,
+    features_interval: Interval,
+    uniqueness: Type.Intersect([Share], { description: "share of its features that no other benchmark activates" }),
+    specific: Type.Object(
+      { features: Type.Integer(), redundancy: nullable(Type.Number()), coverage_auc: nullable(Type.Number()) },
+      { description: "the same without the features that are common in neutral text" },
+    ),
+    coreset: Type.Array(Type.Object({ share: Type.Number(), samples: Type.Integer() }), {
+      description: "samples that greedy choice needs for 90, 95, 99 and 100 % of the features",
+    }),
+    lost_without: Type.Integer({ description: "features that the suite loses when this benchmark is dropped" }),
   },
   { title: "BenchmarkFigures" },
 );
+export type BenchmarkFigures = Static<typeof BenchmarkFigures>;
 
-const Matrix = Type.Array(Type.Array(nullable(Type.Number())));
+export const MergeSuggestion = Type.Object({
+  drop: Type.String(),
+  keep: Type.String(),
+  overlap: Type.Number({ description: "share of the dropped one's features that the kept one covers" }),
+  lost: Type.Integer({ description: "features that the suite then loses, earlier suggestions already followed" }),
+});
+export type MergeSuggestion = Static<typeof MergeSuggestion>;
 
 export const BenchmarkAnalyzeResult = Type.Object(
   {
-    benchmarks: Type.Array(BenchmarkFigures),
+    benchmarks: Type.Array(
+      Type.Pick(BenchmarkFigures, ["name", "dataset_id", "samples", "features", "redundancy", "coverage_auc"]),
+    ),
     overlap: Type.Intersect([Matrix], { description: "[i][j] = |Fi ∩ Fj| / |Fi|; null where Fi is empty" }),
     overlap_min: Type.Intersect([Matrix], { description: "[i][j] = |Fi ∩ Fj| / min(|Fi|, |Fj|)" }),
     artifacts: Type.Record(Type.String(), Type.String(), { description: "name → artifact id" }),
