@@ -1,7 +1,7 @@
 // Who may import whom. The table in ARCHITECTURE.md says the same in words; tests/architecture proves these rules can fail.
 const folders = {
   domain: { ours: [], packages: ["typebox"] },
-  formats: { ours: ["domain"], packages: ["hyparquet", "hyparquet-compressors", "csv-parse"] },
+  formats: { ours: ["domain"], packages: ["hyparquet", "hyparquet-compressors", "hyparquet-writer", "csv-parse"] },
   engine: {
     ours: ["domain", "formats"],
     packages: ["onnxruntime-node", "protobufjs", "@huggingface/tokenizers", "@huggingface/jinja"],
@@ -27,6 +27,7 @@ const folders = {
     packages: ["fastify", "fastify-plugin", "@fastify/.+", "typebox"],
   },
   workers: { ours: ["domain", "formats", "platform", "engine"], packages: [] },
+  web: { ours: ["domain"], packages: ["preact", "@preact/signals", "openapi-fetch", "vite"] },
 };
 
 const alternatives = (names) => (names.length > 0 ? names.join("|") : "(?!)");
@@ -72,7 +73,7 @@ module.exports = {
       name: "nobody-imports-the-outside",
       comment: "scripts, bench and tests may import anything; nothing of the product imports them.",
       severity: "error",
-      from: { path: "^(api|domain|engine|formats|platform|workers)/" },
+      from: { path: "^(api|domain|engine|formats|platform|web|workers)/" },
       to: { path: "^(scripts|bench|tests)/" },
     },
     {
@@ -80,6 +81,24 @@ module.exports = {
       severity: "error",
       from: inside("domain"),
       to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "web-takes-types-from-domain",
+      comment: "A schema brings its validator to the browser. Tables that are data alone may come: problems, metrics.",
+      severity: "error",
+      from: inside("web"),
+      to: {
+        path: "^domain/",
+        pathNot: "^domain/(problem-table|metric)\\.ts$",
+        dependencyTypesNot: ["type-only"],
+      },
+    },
+    { name: "nobody-imports-the-console", severity: "error", from: { pathNot: "^(web|tests)/" }, to: inside("web") },
+    {
+      name: "vite-only-in-its-settings",
+      severity: "error",
+      from: { path: "^web/", pathNot: "^web/vite\\.config\\.ts$" },
+      to: { path: "(^|/)node_modules/vite/" },
     },
     { name: "unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
     engineOrder("onnx", ["ops", "autodiff", "optim", "runtime", "reference", "llm", "sae", "features"]),
@@ -102,7 +121,7 @@ module.exports = {
     tsConfig: { fileName: "tsconfig.json" },
     tsPreCompilationDeps: true,
     doNotFollow: { path: ["node_modules", "prisma/client"] },
-    exclude: { path: ["^tests/architecture/fixtures/"] },
+    exclude: { path: ["^tests/architecture/fixtures/", "^web/dist/"] },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
   },
 };

@@ -11,11 +11,12 @@ const folders = [
   "http",
   "infra",
   "platform",
+  "web",
   "workers",
 ];
 
 /** The projects whose tests use a database share one server for the whole run. */
-const withDatabase = new Set(["docs", "http", "platform", "workers"]);
+const withDatabase = new Set(["docs", "http", "platform", "web", "workers"]);
 
 export default defineConfig({
   test: {

@@ -3,6 +3,7 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyBaseLogger, LogController } from "fastify";
 import { newId } from "../domain/id.ts";
 import type { Platform } from "../platform/platform.ts";
+import { readConsole } from "./console-files.ts";
 import type { App } from "./context.ts";
 import { auth } from "./plugins/auth.ts";
 import { browsers } from "./plugins/browsers.ts";
@@ -17,19 +18,29 @@ import { artifactRoutes } from "./routes/artifacts.ts";
 import { capabilityRoutes } from "./routes/capabilities.ts";
 import { chatCompletionRoutes } from "./routes/chat-completions.ts";
 import { completionRoutes } from "./routes/completions.ts";
+import { consoleRoutes } from "./routes/console.ts";
 import { datasetRoutes } from "./routes/datasets.ts";
 import { encodeRoutes } from "./routes/encode.ts";
+import { featureRoutes } from "./routes/features.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobActionRoutes } from "./routes/job-actions.ts";
 import { jobEventRoutes } from "./routes/job-events.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { keyRoutes } from "./routes/keys.ts";
-import { landingRoutes } from "./routes/landing.ts";
+import { labelRoutes } from "./routes/labels.ts";
+import { landingRoutes, problemPageRoutes } from "./routes/landing.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { saeRoutes } from "./routes/saes.ts";
+import { secretRoutes } from "./routes/secrets.ts";
 import { variantRoutes } from "./routes/variants.ts";
 
-export async function buildApp({ platform }: { platform: Platform }): Promise<App> {
+interface Parts {
+  readonly platform: Platform;
+  /** Where the built console lies; without a build in it `/` is a plain page of links. */
+  readonly consoleFolder?: string | undefined;
+}
+
+export async function buildApp({ platform, consoleFolder }: Parts): Promise<App> {
   const app: App = Fastify({
     loggerInstance: platform.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "requestId" }),
@@ -59,11 +70,16 @@ export async function buildApp({ platform }: { platform: Platform }): Promise<Ap
   await app.register(rateLimits);
   await app.register(idempotency);
 
-  await app.register(landingRoutes);
+  const files = readConsole(consoleFolder);
+  if (files === null) await app.register(landingRoutes);
+  else await app.register(consoleRoutes, { files });
+  await app.register(problemPageRoutes);
   await app.register(healthRoutes);
   await app.register(capabilityRoutes);
   await app.register(modelRoutes);
   await app.register(saeRoutes);
+  await app.register(featureRoutes);
+  await app.register(labelRoutes);
   await app.register(variantRoutes);
   await app.register(encodeRoutes);
   await app.register(datasetRoutes);
@@ -75,6 +91,7 @@ export async function buildApp({ platform }: { platform: Platform }): Promise<Ap
   await app.register(completionRoutes);
   await app.register(chatCompletionRoutes);
   await app.register(keyRoutes);
+  await app.register(secretRoutes);
   return app;
 }
 

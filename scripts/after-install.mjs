@@ -14,3 +14,10 @@ execFileSync(process.execPath, ["node_modules/prisma/build/index.js", "generate"
   stdio: ["ignore", "ignore", "inherit"],
   env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: "1" },
 });
+
+// The console, and the types of the API that it is written against. An image of a worker has no web folder.
+if (existsSync("web/index.html")) {
+  const run = (...args) => execFileSync(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
+  run("node_modules/openapi-typescript/bin/cli.js", "openapi/openapi.json", "--output", "web/openapi.d.ts");
+  run("node_modules/vite/bin/vite.js", "build", "web", "--logLevel", "warn");
+}

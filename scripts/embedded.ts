@@ -8,6 +8,7 @@ import { type Config, ConfigInvalid, loadConfig } from "../platform/config.ts";
 import { createPlatform, type Platform } from "../platform/platform.ts";
 import { createWorker, type Worker } from "../workers/supervisor.ts";
 import { readManifest, registerBundled } from "./bundled.ts";
+import { refreshConsole } from "./console.ts";
 
 export interface Embedded {
   /** http://host:port, with the port that was taken when PORT is 0. */
@@ -32,7 +33,7 @@ export async function startEmbedded(
   await expectFreePort(config);
 
   say(config.DATABASE_URL ? "using the database of DATABASE_URL" : `starting the database in ${config.DATA_DIR}`);
-  const platform = await createPlatform(config, { process: "start" });
+  const [platform] = await Promise.all([createPlatform(config, { process: "start" }), refreshConsole(say)]);
   const workers: Worker[] = [];
   const closing = new AbortController();
   let app: Awaited<ReturnType<typeof buildApp>> | null = null;

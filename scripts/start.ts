@@ -13,7 +13,8 @@ async function main(): Promise<void> {
   console.log("qwen-scope");
   // Lines for a person; a machine that wants the structured log sets LOG_LEVEL.
   const server = await startEmbedded({ LOG_LEVEL: process.env.LOG_LEVEL ?? "warn" }, say);
-  console.log(`\n  API        ${server.url}/v1`);
+  console.log(`\n  console    ${server.url}/`);
+  console.log(`  API        ${server.url}/v1`);
   console.log(`  reference  ${server.url}/docs`);
   if (server.platform.config.AUTH === "off") {
     console.log("  access     no keys needed, from this machine only (AUTH=on requires keys)");

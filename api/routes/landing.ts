@@ -34,11 +34,16 @@ function escapeHtml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
+const html = { "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'" };
+
+/** What `/` is while the console has not been built. */
 export async function landingRoutes(app: App): Promise<void> {
-  const html = { "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'" };
   app.get("/", { schema: { hide: true } }, async (_request, reply) =>
     reply.headers(html).type("text/html; charset=utf-8").send(landing),
   );
+}
+
+export async function problemPageRoutes(app: App): Promise<void> {
   app.get("/problems", { schema: { hide: true } }, async (_request, reply) =>
     reply.headers(html).type("text/html; charset=utf-8").send(problemPage),
   );

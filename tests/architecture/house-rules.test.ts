@@ -7,7 +7,7 @@ interface Source {
   text: string;
 }
 
-const product = ["api", "domain", "engine", "formats", "platform", "workers"];
+const product = ["api", "domain", "engine", "formats", "platform", "web", "workers"];
 const topFolders = [...product, "prisma", "openapi", "infra", "bench", "assets", "scripts", "tests"];
 
 const tracked = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" })
@@ -15,7 +15,7 @@ const tracked = execFileSync("git", ["ls-files", "--cached", "--others", "--excl
   .filter((path) => path !== "" && existsSync(path));
 
 const sources: Source[] = tracked
-  .filter((path) => path.endsWith(".ts"))
+  .filter((path) => /\.tsx?$/.test(path))
   .map((path) => ({ path, text: readFileSync(path, "utf8") }));
 
 const inProduct = ({ path }: Source) => product.some((folder) => path.startsWith(`${folder}/`));
@@ -41,7 +41,7 @@ const rules: { truth: string; finds: (source: Source) => string | null; canary: 
   {
     truth: "only platform/config.ts reads the environment",
     finds: (source) =>
-      inProduct(source) && source.path !== "platform/config.ts" && /process\.env/.test(source.text)
+      inProduct(source) && !/^(platform\/config\.ts$|web\/)/.test(source.path) && /process\.env/.test(source.text)
         ? `${source.path} reads process.env`
         : null,
     canary: { path: "api/sneak.ts", text: "const port = process.env.PORT;" },
@@ -53,9 +53,16 @@ const rules: { truth: string; finds: (source: Source) => string | null; canary: 
     canary: { path: "engine/sae/dice.ts", text: "Math.random()" },
   },
   {
+    truth: "a component is small enough to read at once",
+    finds: ({ path, text }) =>
+      path.endsWith(".tsx") && text.split("\n").length > 151 ? `${path} has ${text.split("\n").length} lines` : null,
+    canary: { path: "web/jobs/everything.tsx", text: "\n".repeat(200) },
+  },
+  {
     truth: "exports are named and nothing re-exports a folder",
     finds: (source) => {
-      if (!inProduct(source)) return null;
+      // Tools want their settings as a default export.
+      if (!inProduct(source) || source.path.endsWith(".config.ts")) return null;
       if (/^export default /m.test(source.text)) return `${source.path} has a default export`;
       return /^export \* from /m.test(source.text) ? `${source.path} is a barrel` : null;
     },

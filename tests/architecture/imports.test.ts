@@ -32,6 +32,11 @@ const trespasses: [file: string, imported: string, rule: string][] = [
   ["engine/onnx/later.ts", "../ops/add.ts", "engine-onnx-order"],
   ["platform/boss.ts", "pg-boss", "queue-only-in-one-file"],
   ["platform/cloud.ts", "@aws-sdk/client-s3", "s3-only-in-one-file"],
+  ["web/near.ts", "../platform/outside.ts", "web-imports"],
+  ["web/heavy.ts", "../domain/noun.ts", "web-takes-types-from-domain"],
+  ["web/build.ts", "vite", "vite-only-in-its-settings"],
+  ["web/proven.ts", "../tests/proof.ts", "nobody-imports-the-outside"],
+  ["scripts/draw.ts", "../web/chart.ts", "nobody-imports-the-console"],
 ];
 
 describe("import rules", () => {
@@ -48,7 +53,8 @@ describe("import rules", () => {
       writeFileSync(join(folder, file), text);
     };
     const targets = ["engine/numbers", "platform/outside", "formats/bytes", "tests/proof", "engine/llm/model"];
-    for (const target of [...targets, "engine/ops/add"]) write(`${target}.ts`, "export const value = 1;\n");
+    const more = ["engine/ops/add", "domain/noun", "web/chart"];
+    for (const target of [...targets, ...more]) write(`${target}.ts`, "export const value = 1;\n");
     for (const [file, imported] of trespasses)
       write(file, `import * as it from "${imported}";\nexport const seen = it;\n`);
     write("api/round.ts", 'import { b } from "./trip.ts";\nexport const a = () => b;\n');
@@ -58,18 +64,27 @@ describe("import rules", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test("every rule objects when it is broken", () => {
-    const { violations } = cruise(folder, ["api", "domain", "engine", "formats", "platform", "workers"]).summary;
+    const { violations } = cruise(folder, [
+      "api",
+      "domain",
+      "engine",
+      "formats",
+      "platform",
+      "scripts",
+      "web",
+      "workers",
+    ]).summary;
     const found = new Set(violations.map(({ rule, from }) => `${from} breaks ${rule.name}`));
     for (const [file, , rule] of trespasses) expect(found).toContain(`${file} breaks ${rule}`);
     expect(found).toContain("api/round.ts breaks no-cycles");
   });
 
   test("the product obeys them, and the check has really read it", () => {
-    const places = ["api", "domain", "engine", "formats", "platform", "workers", "scripts", "bench", "tests"];
+    const places = ["api", "domain", "engine", "formats", "platform", "web", "workers", "scripts", "bench", "tests"];
     const { modules, summary } = cruise(repository, places);
     expect(summary.violations.map(({ rule, from, to }) => `${from} → ${to} (${rule.name})`)).toEqual([]);
-    for (const folderName of ["api", "domain", "engine", "formats", "platform", "workers"]) {
-      const read = modules.filter(({ source }) => source.startsWith(`${folderName}/`) && source.endsWith(".ts"));
+    for (const folderName of ["api", "domain", "engine", "formats", "platform", "web", "workers"]) {
+      const read = modules.filter(({ source }) => source.startsWith(`${folderName}/`) && /\.tsx?$/.test(source));
       expect(read.length, `modules read in ${folderName}/`).toBeGreaterThan(3);
     }
   });
