@@ -6,6 +6,7 @@ export function createCatalog(calls: Calls, workspaceId: string): Catalog {
   return {
     model: (id) => calls.call("catalog.model", { workspaceId, id }),
     sae: (id) => calls.call("catalog.sae", { workspaceId, id }),
+    variant: (id) => calls.call("catalog.variant", { workspaceId, id }),
     dataset: (id) => calls.call("catalog.dataset", { workspaceId, id }),
     artifact: (id) => calls.call("catalog.artifact", { workspaceId, id }),
     children: (jobId) => calls.call("catalog.children", { workspaceId, id: jobId }),

@@ -120,17 +120,8 @@ export function createDevice(send: (message: FromDevice) => void): Device {
 
   async function startInteractive(config: DeviceConfig, residency: Residency, store: ArtifactStore) {
     const { createInteractive } = await import("./interactive.ts");
-    const { maxBatch, cacheBytes, stepDeadlineMs } = config;
-    return createInteractive({
-      settings: settingsOf(config),
-      maxBatch,
-      cacheBytes,
-      stepDeadlineMs,
-      residency,
-      store,
-      calls,
-      send,
-    });
+    const { stepDeadlineMs } = config;
+    return createInteractive({ settings: settingsOf(config), stepDeadlineMs, residency, store, calls, send });
   }
 
   async function runJob(job: JobAssignment): Promise<void> {
@@ -159,6 +150,8 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       settings: settingsOf(config),
       log,
       outbound,
+      secret: (name, url) =>
+        calls.call("secret.reveal", { workspaceId: job.workspaceId, name, host: new URL(url).host }),
       signal,
       checkpoint: job.checkpoint,
       scratch,
@@ -193,6 +186,8 @@ export function settingsOf(config: DeviceConfig): HandlerSettings {
     device: config.platform.DEVICE,
     threads: config.threads,
     memoryBytes: config.residentBytes,
+    maxBatch: config.maxBatch,
+    cacheBytes: config.cacheBytes,
     modelRoots: config.platform.MODEL_ROOTS,
     cacheFolder: config.cacheFolder,
   };

@@ -5,22 +5,20 @@
 import { fieldProblem } from "../domain/problem.ts";
 import type { EncodeInput, RequestEvent, RequestInput } from "../domain/request.ts";
 import { maximumEncodeTokens } from "../domain/sae.ts";
-import { createCacheMemory } from "../engine/llm/cache-memory.ts";
-import { createGenerator, type Generator } from "../engine/llm/generator.ts";
 import { harvest } from "../engine/llm/harvest.ts";
 import type { LanguageModel } from "../engine/llm/model.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createBlobs } from "./blobs.ts";
 import type { Calls } from "./calls.ts";
 import { createCatalog } from "./catalog.ts";
-import { complete } from "./completion.ts";
 import { describeFailure } from "./failure.ts";
+import { createGenerators, forwardsInTurn } from "./generators.ts";
 import type { HandlerSettings } from "./jobs/handler.ts";
 import { useModel, useSae, type WorkerModel, type WorkerSae } from "./open-models.ts";
 import type { FromDevice, RequestAssignment } from "./protocol.ts";
 import type { SaeRow } from "./records.ts";
-import type { Lease, Residency } from "./residency.ts";
-import { saeIdsOf } from "./steering.ts";
+import type { Residency } from "./residency.ts";
+import { runCompletion } from "./run-completion.ts";
 
 export interface Interactive {
   run(request: RequestAssignment): void;
@@ -32,8 +30,6 @@ export interface Interactive {
 
 export interface InteractiveParts {
   readonly settings: HandlerSettings;
-  readonly maxBatch: number;
-  readonly cacheBytes: number;
   readonly stepDeadlineMs: number;
   readonly residency: Residency;
   readonly store: ArtifactStore;
@@ -44,32 +40,12 @@ export interface InteractiveParts {
 export function createInteractive(parts: InteractiveParts): Interactive {
   const { send } = parts;
   const running = new Map<string, AbortController>();
-  const memory = createCacheMemory(parts.cacheBytes);
-  // One batch per open model; what it keeps of prompts goes when the model is closed.
-  const generators = new Map<WorkerModel, Generator>();
-  const generatorOf = (model: WorkerModel): Generator => {
-    const known = generators.get(model);
-    if (known) return known;
-    const generator = createGenerator(model.language, { maxBatch: parts.maxBatch, memory });
-    generators.set(model, generator);
-    model.whenClosed(() => {
-      generators.delete(model);
-      for (const [id, one] of served) if (one === generator) served.delete(id);
-      generator.close();
-    });
-    return generator;
-  };
-  /** By the ids under which models were asked for; models of equal files share one. */
-  const served = new Map<string, Generator>();
   const step = () => send({ type: "step", deadlineMs: running.size === 0 ? null : parts.stepDeadlineMs });
+  const { maxBatch, cacheBytes } = parts.settings;
+  const generators = createGenerators({ maxBatch, cacheBytes, onForward: step });
 
   async function serve({ requestId, workspaceId, input }: RequestAssignment, signal: AbortSignal): Promise<void> {
     const request = input as RequestInput;
-    const leases: Lease<unknown>[] = [];
-    const held = <T>(lease: Lease<T>): T => {
-      leases.push(lease);
-      return lease.value;
-    };
     const catalog = createCatalog(parts.calls, workspaceId);
     const opener = {
       residency: parts.residency,
@@ -80,24 +56,22 @@ export function createInteractive(parts: InteractiveParts): Interactive {
       step();
       send({ type: "request_events", requestId, events: [event] });
     };
-    const openSaeOf = async (id: string) => {
-      const row = await catalog.sae(id);
-      return { row, sae: held(await useSae(opener, row)) };
-    };
+    if (request.kind === "completion") {
+      return await runCompletion({ input: request, workspaceId, catalog, opener, generators, signal, emit });
+    }
+    const model = await useModel(opener, await catalog.model(request.model_id));
     try {
-      const row = await catalog.model(request.model_id);
-      const model = held(await useModel(opener, row));
-      const generator = generatorOf(model);
-      const inTurn = forwardsInTurn(model.language, generator);
-      if (request.kind === "encode") {
-        return await encode(request, model, inTurn, await openSaeOf(request.sae_id), emit, signal);
+      const row = await catalog.sae(request.sae_id);
+      const sae = await useSae(opener, row);
+      try {
+        const generator = generators.of(request.model_id, model.value);
+        const inTurn = forwardsInTurn(model.value.language, generator);
+        await encode(request, model.value, inTurn, { row, sae: sae.value }, emit, signal);
+      } finally {
+        sae.release();
       }
-      const saes = new Map<string, { row: SaeRow; sae: WorkerSae }>();
-      for (const id of saeIdsOf(request.steering?.edits ?? [])) saes.set(id, await openSaeOf(id));
-      served.set(request.model_id, generator);
-      await complete({ input: request, workspaceId, row, model, inTurn, generator, saes, signal, emit });
     } finally {
-      for (const lease of leases) lease.release();
+      model.release();
     }
   }
 
@@ -121,16 +95,8 @@ export function createInteractive(parts: InteractiveParts): Interactive {
     stop(requestId) {
       running.get(requestId)?.abort();
     },
-    forget(modelId) {
-      served.get(modelId)?.forgetPrefixes();
-      served.delete(modelId);
-    },
+    forget: (modelId) => generators.forget(modelId),
   };
-}
-
-/** The model for whole passes over texts: each of their forwards takes its turn, so that running texts do not wait for all of them. */
-function forwardsInTurn(language: LanguageModel, generator: Generator): LanguageModel {
-  return { ...language, forward: (input) => generator.inTurn(() => language.forward(input)) };
 }
 
 async function encode(

@@ -6,7 +6,7 @@
 import type { ProblemDetails } from "../domain/problem.ts";
 import type { StoredBlob } from "../platform/artifacts/store.ts";
 import type { Config } from "../platform/config.ts";
-import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "./records.ts";
+import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow, VariantRow } from "./records.ts";
 
 /** Why running work is asked to stop before its end. */
 export type StopReason = "cancel" | "preempt";
@@ -182,9 +182,11 @@ interface Named {
 export interface SupervisorCalls {
   "catalog.model": { params: Named; value: ModelRow };
   "catalog.sae": { params: Named; value: SaeRow };
+  "catalog.variant": { params: Named; value: VariantRow };
   "catalog.dataset": { params: Named; value: DatasetRow };
   "catalog.artifact": { params: Named; value: ArtifactRow };
   "catalog.children": { params: Named; value: ChildRow[] };
   "catalog.taken": { params: { workspaceId: string; kind: NamedKind; names: readonly string[] }; value: string[] };
+  "secret.reveal": { params: { workspaceId: string; name: string; host: string }; value: string };
   "job.checkpoint": { params: { jobId: string; checkpoint: CheckpointPointer }; value: null };
 }

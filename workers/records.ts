@@ -1,5 +1,7 @@
 /** Rows of the database as the device sees them: what it needs of each, in its own words. */
 
+import type { Edit } from "../domain/steering.ts";
+
 export type NamedKind = "model" | "sae";
 
 /** Name of the file of quantised weights where it is laid out. */
@@ -35,6 +37,12 @@ export interface SaeRow {
   readonly sizeBytes: number;
   /** A SAELens folder. */
   readonly files: readonly BlobFile[];
+}
+
+export interface VariantRow {
+  readonly name: string;
+  readonly modelId: string;
+  readonly edits: readonly Edit[];
 }
 
 export type FilesAt =

@@ -1,5 +1,6 @@
 /** Database rows in the shape that handlers read. A name or an id finds a row; another workspace's never. */
 import { Problem, type ProblemCode } from "../domain/problem.ts";
+import type { Edit } from "../domain/steering.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { CallHandlers } from "./device-link.ts";
 import {
@@ -12,6 +13,7 @@ import {
   type NamedKind,
   quantizedFile,
   type SaeRow,
+  type VariantRow,
 } from "./records.ts";
 
 type Database = Platform["db"];
@@ -92,6 +94,11 @@ async function readSae(db: Database, workspaceId: string, id: string): Promise<S
   };
 }
 
+async function readVariant(db: Database, workspaceId: string, id: string): Promise<VariantRow> {
+  const row = found(await db.variant.findFirst({ where: byIdOrName(workspaceId, id) }), "VARIANT_NOT_FOUND", id);
+  return { name: row.name, modelId: row.model_id, edits: row.edits as Edit[] };
+}
+
 async function readDataset(db: Database, workspaceId: string, id: string): Promise<DatasetRow> {
   const row = found(
     await db.dataset.findFirst({ where: byIdOrName(workspaceId, id), include: { artifact: true } }),
@@ -136,13 +143,15 @@ async function readTaken(
 }
 
 /** The calls of a device that only read. */
-export function readOnlyCalls(db: Database): Omit<CallHandlers, "job.checkpoint"> {
+export function readOnlyCalls({ db, secrets }: Pick<Platform, "db" | "secrets">): Omit<CallHandlers, "job.checkpoint"> {
   return {
     "catalog.model": ({ workspaceId, id }) => readModel(db, workspaceId, id),
     "catalog.sae": ({ workspaceId, id }) => readSae(db, workspaceId, id),
+    "catalog.variant": ({ workspaceId, id }) => readVariant(db, workspaceId, id),
     "catalog.dataset": ({ workspaceId, id }) => readDataset(db, workspaceId, id),
     "catalog.artifact": ({ workspaceId, id }) => readArtifact(db, workspaceId, id),
     "catalog.children": ({ workspaceId, id }) => readChildren(db, workspaceId, id),
     "catalog.taken": ({ workspaceId, kind, names }) => readTaken(db, workspaceId, kind, names),
+    "secret.reveal": ({ workspaceId, name, host }) => secrets.reveal(workspaceId, name, host),
   };
 }

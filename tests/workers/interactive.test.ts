@@ -42,11 +42,10 @@ beforeEach(() => {
     if (message.type !== "request_ended") return;
     ended.get(message.requestId)!({ failure: message.failure, events: events.get(message.requestId)! });
   };
-  const settings = { device: "cpu", threads: 1, memoryBytes: 1e9, modelRoots: [], cacheFolder: "none" } as const;
+  const memory = { memoryBytes: 1e9, maxBatch: 4, cacheBytes: 2 ** 24 };
+  const settings = { device: "cpu", threads: 1, ...memory, modelRoots: [], cacheFolder: "none" } as const;
   interactive = createInteractive({
     settings,
-    maxBatch: 4,
-    cacheBytes: 2 ** 24,
     stepDeadlineMs: 60_000,
     residency,
     store: null as unknown as ArtifactStore, // directories need none

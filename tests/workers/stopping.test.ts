@@ -31,6 +31,8 @@ function stoppedAt(last: number) {
       device: "cpu",
       threads: 1,
       memoryBytes: 1e9,
+      maxBatch: 4,
+      cacheBytes: 1e8,
       modelRoots: ["tests/fixtures", folder],
       cacheFolder: folder,
     },

@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import type { StoredBlob } from "../../platform/artifacts/store.ts";
 import type { Outbound } from "../../platform/outbound.ts";
 import type { CheckpointPointer, JobOutput, Progress, StopReason } from "../protocol.ts";
-import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow } from "../records.ts";
+import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow, VariantRow } from "../records.ts";
 import type { Residency } from "../residency.ts";
 
 export interface JobContext {
@@ -19,6 +19,8 @@ export interface JobContext {
   readonly log: Log;
   /** The only way out to other hosts. */
   readonly outbound: Outbound;
+  /** The value of a secret of the workspace, for a request to this address. Neither logged nor part of any output. */
+  secret(name: string, url: string | URL): Promise<string>;
   /** Aborted with a StopReason; a handler notices at its next step, keeps what it has and throws `Stopped`. */
   readonly signal: AbortSignal;
   /** State left by an earlier attempt. */
@@ -51,6 +53,10 @@ export interface HandlerSettings {
   readonly threads: number;
   /** Memory that open models and saes may take together. */
   readonly memoryBytes: number;
+  /** Sequences of one model that are generated together. */
+  readonly maxBatch: number;
+  /** Keys and values of everything that is generated at a time, and of the prompts that are kept. */
+  readonly cacheBytes: number;
   /** Folders whose contents may be named by a `directory` source. */
   readonly modelRoots: readonly string[];
   /** Where artifacts are laid out as files for the engine. */
@@ -73,6 +79,7 @@ export interface Blobs {
 export interface Catalog {
   model(id: string): Promise<ModelRow>;
   sae(id: string): Promise<SaeRow>;
+  variant(id: string): Promise<VariantRow>;
   dataset(id: string): Promise<DatasetRow>;
   artifact(id: string): Promise<ArtifactRow>;
   /** The jobs that a fan-out waited for, in the order in which they were made. */
