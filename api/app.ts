@@ -19,6 +19,7 @@ import { capabilityRoutes } from "./routes/capabilities.ts";
 import { chatCompletionRoutes } from "./routes/chat-completions.ts";
 import { completionRoutes } from "./routes/completions.ts";
 import { consoleRoutes } from "./routes/console.ts";
+import { datasetPreviewRoutes } from "./routes/dataset-preview.ts";
 import { datasetRoutes } from "./routes/datasets.ts";
 import { encodeRoutes } from "./routes/encode.ts";
 import { featureRoutes } from "./routes/features.ts";
@@ -32,6 +33,7 @@ import { landingRoutes, problemPageRoutes } from "./routes/landing.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { saeRoutes } from "./routes/saes.ts";
 import { secretRoutes } from "./routes/secrets.ts";
+import { templateRoutes } from "./routes/templates.ts";
 import { variantRoutes } from "./routes/variants.ts";
 
 interface Parts {
@@ -83,6 +85,8 @@ export async function buildApp({ platform, consoleFolder }: Parts): Promise<App>
   await app.register(variantRoutes);
   await app.register(encodeRoutes);
   await app.register(datasetRoutes);
+  await app.register(datasetPreviewRoutes);
+  await app.register(templateRoutes);
   await app.register(jobRoutes);
   await app.register(jobActionRoutes);
   await app.register(jobEventRoutes);

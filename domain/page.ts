@@ -58,7 +58,7 @@ export function decodeCursor(cursor: string): Position {
   return { createdAt, id };
 }
 
-function cursorInvalid(): Problem {
+export function cursorInvalid(): Problem {
   return new Problem("CURSOR_INVALID", undefined, {
     errors: [{ pointer: "/cursor", detail: "must be the next_cursor of a page" }],
   });

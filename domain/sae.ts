@@ -103,6 +103,19 @@ export const Sae = Type.Object(
     metrics: Type.Record(Type.String(), nullable(Type.Number()), {
       description: "as measured on held-out text; the names are those of the metric table (domain/metric.ts)",
     }),
+    feature_index: nullable(
+      Type.Object(
+        {
+          job_id: Type.String(),
+          dataset_id: Type.String({ description: "that was read; it may be gone by now" }),
+          tokens: Type.Integer(),
+          summary_artifact_id: Type.String({ description: "every feature's numbers, as Parquet" }),
+          details_artifact_id: Type.String({ description: "every feature's evidence, as JSON lines" }),
+          created_at: Timestamp,
+        },
+        { title: "FeatureIndex", description: "of the last features.index; null: none has run" },
+      ),
+    ),
     job_id: nullable(Type.String({ description: "the job that made it" })),
     metadata: Metadata,
     created_at: Timestamp,
@@ -124,6 +137,7 @@ export const Sae = Type.Object(
         d_model: 1024,
         digest: `sha256:${"0e".repeat(32)}`,
         metrics: { fraction_variance_unexplained: 0.21, l0_per_token: 50, dead_fraction: 0.01 },
+        feature_index: null,
         job_id: null,
         metadata: {},
         created_at: "2026-11-22T12:00:00.000Z",

@@ -7,10 +7,13 @@ export type {
   ApiKey,
   Artifact,
   Dataset,
+  FeatureIndex,
   Job,
   JobEvent,
   Model,
+  PromptTemplate,
   Sae,
+  Secret,
   Variant,
   Workspace,
 } from "../prisma/client/client.ts";

@@ -2,6 +2,7 @@
 import type { KnownModel, Lookups } from "../../domain/generation/lookups.ts";
 import type { Edit } from "../../domain/steering.ts";
 import type { Model } from "../../platform/database.ts";
+import { maxActivationOf } from "../../platform/features.ts";
 import type { Platform } from "../../platform/platform.ts";
 import { findModel, findSae, findVariant } from "../lookup.ts";
 import { residualNorms } from "../wire/model.ts";
@@ -25,5 +26,6 @@ export function createLookups(platform: Platform, workspaceId: string): Lookups 
       const row = await findSae(platform, workspaceId, idOrName);
       return row && { id: row.id, name: row.name, modelId: row.model_id, layer: row.layer, width: row.width };
     },
+    maxActivation: (saeId, index) => maxActivationOf(platform.db, saeId, index),
   };
 }

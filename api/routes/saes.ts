@@ -69,6 +69,7 @@ export async function saeRoutes(app: App): Promise<void> {
           ...(layer === undefined ? {} : { layer }),
           ...page.beyond,
         },
+        include: { feature_index: true },
         ...page.order,
       });
       return toPage(rows, page.limit, positionOf, wireSae);
@@ -89,7 +90,9 @@ export async function saeRoutes(app: App): Promise<void> {
     },
     async (request) => {
       const { id } = request.params;
-      return wireSae(found(await findSae(platform, request.caller.workspaceId, id), "SAE_NOT_FOUND", id));
+      const sae = found(await findSae(platform, request.caller.workspaceId, id), "SAE_NOT_FOUND", id);
+      const feature_index = await platform.db.featureIndex.findUnique({ where: { sae_id: sae.id } });
+      return wireSae({ ...sae, feature_index });
     },
   );
 
@@ -101,7 +104,7 @@ export async function saeRoutes(app: App): Promise<void> {
         tags: ["saes"],
         operationId: "deleteSae",
         summary: "Delete an sae",
-        description: "Refused while a variant or an unfinished job uses it.",
+        description: "Its features and their labels go with it. Refused while a variant or an unfinished job uses it.",
         params: ByIdOrName,
         response: { 204: Type.Null({ description: "deleted" }) },
       },
@@ -115,7 +118,9 @@ export async function saeRoutes(app: App): Promise<void> {
         const variants = await platform.db.variant.findMany({ where, take: 10 });
         return variants.map((variant) => `the variant ${variant.name} (${variant.id})`);
       });
-      const artifactIds = [sae.weights_artifact_id, sae.config_artifact_id].filter((one) => one !== null);
+      const index = await platform.db.featureIndex.findUnique({ where: { sae_id: sae.id } });
+      const ofIndex = index ? [index.details_artifact_id, index.summary_artifact_id] : [];
+      const artifactIds = [sae.weights_artifact_id, sae.config_artifact_id, ...ofIndex].filter((one) => one !== null);
       await platform.db.$transaction([
         platform.db.sae.deleteMany({ where: { id: sae.id } }),
         // Artifacts that a job lists stay readable through the job.

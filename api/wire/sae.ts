@@ -1,8 +1,8 @@
 import type { Sae as WireSae } from "../../domain/sae.ts";
-import type { Sae } from "../../platform/database.ts";
+import type { FeatureIndex, Sae } from "../../platform/database.ts";
 import { wireDigest } from "./artifact.ts";
 
-export function wireSae(row: Sae): WireSae {
+export function wireSae(row: Sae & { readonly feature_index: FeatureIndex | null }): WireSae {
   return {
     id: row.id,
     object: "sae",
@@ -17,6 +17,14 @@ export function wireSae(row: Sae): WireSae {
     d_model: row.d_model,
     digest: wireDigest(row.digest),
     metrics: row.metrics as WireSae["metrics"],
+    feature_index: row.feature_index && {
+      job_id: row.feature_index.job_id,
+      dataset_id: row.feature_index.dataset_id,
+      tokens: Number(row.feature_index.tokens),
+      summary_artifact_id: row.feature_index.summary_artifact_id,
+      details_artifact_id: row.feature_index.details_artifact_id,
+      created_at: row.feature_index.created_at.toISOString(),
+    },
     job_id: row.job_id,
     metadata: row.metadata as WireSae["metadata"],
     created_at: row.created_at.toISOString(),

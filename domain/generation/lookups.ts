@@ -30,4 +30,6 @@ export interface Lookups {
   model(idOrName: string): Promise<KnownModel | null>;
   variant(idOrName: string): Promise<KnownVariant | null>;
   sae(idOrName: string): Promise<KnownSae | null>;
+  /** a_f of the feature index; null: not indexed, or never seen active. */
+  maxActivation(saeId: string, index: number): Promise<number | null>;
 }

@@ -7,7 +7,7 @@ import { checkLayer } from "../training-laws.ts";
 import type { KnownModel, KnownSae, Lookups } from "./lookups.ts";
 
 interface Target {
-  readonly lookups: Pick<Lookups, "sae">;
+  readonly lookups: Pick<Lookups, "sae" | "maxActivation">;
   readonly model: KnownModel;
   /** null: to the end of the context */
   readonly maxTokens: number | null;
@@ -52,7 +52,11 @@ async function resolveEdit(target: Target, edit: Edit, at: string, saes: Map<str
     value: edit.value ?? null,
     unit: edit.unit ?? null,
     residual_norm: residualNorm,
-    max_activation: null,
+    // Where the index has none the worker looks whether the training has measured it.
+    max_activation:
+      edit.unit === "max_activation" && feature
+        ? await target.lookups.maxActivation(feature.sae_id, feature.index)
+        : null,
     apply: edit.apply ?? {},
     gate: gate ? { feature: gate, above: edit.when?.above ?? 0 } : null,
   };

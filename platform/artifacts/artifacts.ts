@@ -78,6 +78,7 @@ export function createArtifacts(parts: { db: PrismaClient; store: ArtifactStore 
       await db.$executeRaw`
         DELETE FROM artifacts a WHERE a.expires_at < now()
         AND NOT EXISTS (SELECT 1 FROM datasets d WHERE d.artifact_id = a.id)
+        AND NOT EXISTS (SELECT 1 FROM feature_indexes f WHERE f.details_artifact_id = a.id OR f.summary_artifact_id = a.id)
         AND NOT EXISTS (SELECT 1 FROM models m WHERE m.quantized_artifact_id = a.id)
         AND NOT EXISTS (SELECT 1 FROM saes s WHERE s.weights_artifact_id = a.id OR s.config_artifact_id = a.id)`;
       await db.$executeRaw`
