@@ -1,7 +1,7 @@
 // Finding what a request names: by id or by name, in the caller's workspace only.
 import { type IdKind, isId } from "../domain/id.ts";
 import { fieldProblem, Problem, type ProblemCode } from "../domain/problem.ts";
-import type { Dataset, Model, Sae, Variant } from "../platform/database.ts";
+import type { Dataset, Model, Sae, Secret, Variant } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
 
 function named(kind: IdKind, workspaceId: string, idOrName: string) {
@@ -22,6 +22,10 @@ export async function findDataset(platform: Platform, workspaceId: string, idOrN
 
 export async function findVariant(platform: Platform, workspaceId: string, idOrName: string): Promise<Variant | null> {
   return platform.db.variant.findFirst({ where: named("variant", workspaceId, idOrName) });
+}
+
+export async function findSecret(platform: Platform, workspaceId: string, idOrName: string): Promise<Secret | null> {
+  return platform.db.secret.findFirst({ where: named("secret", workspaceId, idOrName) });
 }
 
 /** For a resource in the path: 404. */

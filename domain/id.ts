@@ -10,6 +10,7 @@ export const idPrefixes = {
   dataset: "dataset",
   artifact: "artifact",
   key: "key",
+  secret: "secret",
   workspace: "workspace",
   request: "req",
   worker: "worker",

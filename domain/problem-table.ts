@@ -76,6 +76,11 @@ export const problemTable = {
     title: "There is no such sae",
     fix: "GET /v1/saes lists the saes of this workspace.",
   },
+  TEMPLATE_NOT_FOUND: {
+    status: 404,
+    title: "There is no such prompt template",
+    fix: "GET /v1/templates lists the ready ones and those of this workspace.",
+  },
   DATASET_NOT_FOUND: {
     status: 404,
     title: "There is no such dataset",
@@ -92,6 +97,11 @@ export const problemTable = {
     fix: "GET /v1/jobs lists the jobs of this workspace.",
   },
   KEY_NOT_FOUND: { status: 404, title: "There is no such key", fix: "GET /v1/keys lists the keys of this workspace." },
+  SECRET_NOT_FOUND: {
+    status: 404,
+    title: "There is no such secret",
+    fix: "GET /v1/secrets lists the names of this workspace's secrets.",
+  },
   NAME_TAKEN: {
     status: 409,
     title: "The name is taken",
@@ -294,6 +304,16 @@ export const problemTable = {
     title: "Some jobs of the release did not succeed",
     fix: "Read the jobs that `detail` names, then resume the release: only what is missing runs again.",
   },
+  SECRET_HOST_REFUSED: {
+    status: 422,
+    title: "The secret is not meant for this host",
+    fix: "Name a secret whose `hosts` hold the host, or delete this one and create it with that host.",
+  },
+  SECRET_UNREADABLE: {
+    status: 422,
+    title: "The secret cannot be decrypted",
+    fix: "The operator's SECRETS_KEY is another than when it was stored: delete the secret and create it again.",
+  },
   OUTBOUND_REFUSED: {
     status: 422,
     title: "The address is not one that is asked",
@@ -326,6 +346,11 @@ export const problemTable = {
     title: "Something broke on our side",
     fix: "Try again; if it stays, report the request id.",
     retryable: true,
+  },
+  SECRETS_UNAVAILABLE: {
+    status: 503,
+    title: "This deployment cannot keep secrets",
+    fix: "The operator sets SECRETS_KEY (32 random bytes in base64) for all API and worker processes.",
   },
   WORKER_LOST: {
     status: 503,

@@ -61,6 +61,9 @@ export const ConfigSchema = Type.Object({
 
   MODEL_ROOTS: list("Folders below which `directory` sources may lie.", ["assets"]),
 
+  SECRETS_KEY: optional(
+    "Encrypts the workspaces' secrets: 32 bytes in base64 (openssl rand -base64 32), the same for all processes. With the embedded database absent is fine: then a key is made in DATA_DIR.",
+  ),
   OUTBOUND_ALLOW: list(
     "Hosts (host or host:port), addresses and ranges (10.1.0.0/16) that requests to label and judge endpoints and to the hub may reach though they are not on the public internet.",
   ),
@@ -137,6 +140,8 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   } catch (error) {
     problems.push(`OUTBOUND_ALLOW: ${(error as Error).message}`);
   }
+  if (parsed.SECRETS_KEY !== undefined && Buffer.from(parsed.SECRETS_KEY, "base64").byteLength !== 32)
+    problems.push("SECRETS_KEY: 32 bytes in base64, as `openssl rand -base64 32` prints them");
   if (parsed.ADMIN_API_KEY !== undefined && parsed.ADMIN_API_KEY.length < 24)
     problems.push("ADMIN_API_KEY: at least 24 characters, or it can be guessed");
   if (problems.length > 0) throw new ConfigInvalid(`The configuration is not valid.\n  ${problems.join("\n  ")}`);

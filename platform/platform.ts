@@ -20,6 +20,7 @@ import { createNotifications, type Notifications } from "./notifications.ts";
 import { createQueue, type Queue } from "./queue.ts";
 import { createRateLimits, type RateLimits } from "./rate-limits.ts";
 import { createRequests, type Requests } from "./requests.ts";
+import { createSecrets, type Secrets } from "./secrets.ts";
 import { createWorkerRegistry, type WorkerRegistry } from "./worker-registry.ts";
 
 export interface Platform {
@@ -38,6 +39,7 @@ export interface Platform {
   readonly requests: Requests;
   readonly idempotency: Idempotency;
   readonly rateLimits: RateLimits;
+  readonly secrets: Secrets;
   readonly workers: WorkerRegistry;
   readonly metrics: Metrics;
   close(): Promise<void>;
@@ -99,6 +101,7 @@ export async function createPlatform(config: Config, options: PlatformOptions): 
       requests,
       idempotency: createIdempotency(db),
       rateLimits: createRateLimits(db),
+      secrets: createSecrets(db, config),
       workers: createWorkerRegistry(db),
       close,
     };

@@ -57,7 +57,7 @@ export async function createBatchWorker(platform: Platform, config: DeviceConfig
       // A start that outlives stop() would leave a child that keeps this process from ending.
       signal: stopping.signal,
       calls: {
-        ...readOnlyCalls(platform.db),
+        ...readOnlyCalls(platform),
         "job.checkpoint": async ({ jobId, checkpoint }) => {
           if (current?.claim.jobId !== jobId) throw new Error(`${jobId} is not running here`);
           await current.recordCheckpoint(checkpoint);

@@ -149,6 +149,10 @@ export function readOnlyCalls({ db, secrets }: Pick<Platform, "db" | "secrets">)
     "catalog.sae": ({ workspaceId, id }) => readSae(db, workspaceId, id),
     "catalog.variant": ({ workspaceId, id }) => readVariant(db, workspaceId, id),
     "catalog.dataset": ({ workspaceId, id }) => readDataset(db, workspaceId, id),
+    "catalog.max_activation": async ({ workspaceId, id, feature }) => {
+      const sae = await db.sae.findFirst({ where: { id, workspace_id: workspaceId }, select: { id: true } });
+      return sae && (await maxActivationOf(db, sae.id, feature));
+    },
     "catalog.artifact": ({ workspaceId, id }) => readArtifact(db, workspaceId, id),
     "catalog.children": ({ workspaceId, id }) => readChildren(db, workspaceId, id),
     "catalog.taken": ({ workspaceId, kind, names }) => readTaken(db, workspaceId, kind, names),

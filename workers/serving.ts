@@ -43,7 +43,7 @@ export async function createServingWorker(platform: Platform, config: DeviceConf
   function useDevice(): Promise<DeviceLink> {
     device ??= startDevice({
       config,
-      calls: { ...readOnlyCalls(platform.db), "job.checkpoint": () => Promise.reject(new Error("no jobs run here")) },
+      calls: { ...readOnlyCalls(platform), "job.checkpoint": () => Promise.reject(new Error("no jobs run here")) },
       onMessage: (message) => {
         if (message.type === "request_events") running.get(message.requestId)?.write(message.events as RequestEvent[]);
         if (message.type === "request_ended") running.get(message.requestId)?.end(message.failure);

@@ -11,6 +11,7 @@ export const tags = [
   { name: "completions", description: "Text from a model in OpenAI's shapes, with steering." },
   { name: "artifacts", description: "Immutable, content-addressed files." },
   { name: "keys", description: "API keys." },
+  { name: "secrets", description: "Keys and tokens for other services, which jobs name and nobody reads." },
   { name: "service", description: "Health and metrics." },
 ];
 

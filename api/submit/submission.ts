@@ -10,7 +10,7 @@ import type { Source } from "../../domain/source.ts";
 import type { Dataset, Model } from "../../platform/database.ts";
 import type { Platform } from "../../platform/platform.ts";
 import type { Caller } from "../context.ts";
-import { findDataset, findModel, referred } from "../lookup.ts";
+import { findDataset, findModel, findSecret, referred } from "../lookup.ts";
 
 export interface Submission {
   readonly platform: Platform;
@@ -34,6 +34,11 @@ export async function referredModel({ platform, caller, at }: Submission, idOrNa
 export async function referredDataset({ platform, caller, at }: Submission, idOrName: string): Promise<Dataset> {
   const dataset = await findDataset(platform, caller.workspaceId, idOrName);
   return referred(dataset, "dataset", idOrName, `${at}/dataset_id`);
+}
+
+/** Of a secret the name is kept, in inputs and in what jobs leave: whoever reads those learns nothing by it. */
+export async function checkSecret({ platform, caller }: Submission, name: string, pointer: string): Promise<void> {
+  referred(await findSecret(platform, caller.workspaceId, name), "secret", name, pointer);
 }
 
 export type NamedNoun = "model" | "variant" | "sae" | "dataset";
