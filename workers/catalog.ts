@@ -7,6 +7,7 @@ export function createCatalog(calls: Calls, workspaceId: string): Catalog {
     model: (id) => calls.call("catalog.model", { workspaceId, id }),
     sae: (id) => calls.call("catalog.sae", { workspaceId, id }),
     variant: (id) => calls.call("catalog.variant", { workspaceId, id }),
+    maxActivation: (saeId, feature) => calls.call("catalog.max_activation", { workspaceId, id: saeId, feature }),
     dataset: (id) => calls.call("catalog.dataset", { workspaceId, id }),
     artifact: (id) => calls.call("catalog.artifact", { workspaceId, id }),
     children: (jobId) => calls.call("catalog.children", { workspaceId, id: jobId }),

@@ -183,6 +183,7 @@ export interface SupervisorCalls {
   "catalog.model": { params: Named; value: ModelRow };
   "catalog.sae": { params: Named; value: SaeRow };
   "catalog.variant": { params: Named; value: VariantRow };
+  "catalog.max_activation": { params: Named & { readonly feature: number }; value: number | null };
   "catalog.dataset": { params: Named; value: DatasetRow };
   "catalog.artifact": { params: Named; value: ArtifactRow };
   "catalog.children": { params: Named; value: ChildRow[] };

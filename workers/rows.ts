@@ -1,6 +1,7 @@
 /** Database rows in the shape that handlers read. A name or an id finds a row; another workspace's never. */
 import { Problem, type ProblemCode } from "../domain/problem.ts";
 import type { Edit } from "../domain/steering.ts";
+import { maxActivationOf } from "../platform/features.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { CallHandlers } from "./device-link.ts";
 import {
@@ -148,11 +149,11 @@ export function readOnlyCalls({ db, secrets }: Pick<Platform, "db" | "secrets">)
     "catalog.model": ({ workspaceId, id }) => readModel(db, workspaceId, id),
     "catalog.sae": ({ workspaceId, id }) => readSae(db, workspaceId, id),
     "catalog.variant": ({ workspaceId, id }) => readVariant(db, workspaceId, id),
-    "catalog.dataset": ({ workspaceId, id }) => readDataset(db, workspaceId, id),
     "catalog.max_activation": async ({ workspaceId, id, feature }) => {
       const sae = await db.sae.findFirst({ where: { id, workspace_id: workspaceId }, select: { id: true } });
       return sae && (await maxActivationOf(db, sae.id, feature));
     },
+    "catalog.dataset": ({ workspaceId, id }) => readDataset(db, workspaceId, id),
     "catalog.artifact": ({ workspaceId, id }) => readArtifact(db, workspaceId, id),
     "catalog.children": ({ workspaceId, id }) => readChildren(db, workspaceId, id),
     "catalog.taken": ({ workspaceId, kind, names }) => readTaken(db, workspaceId, kind, names),

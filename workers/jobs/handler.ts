@@ -80,6 +80,8 @@ export interface Catalog {
   model(id: string): Promise<ModelRow>;
   sae(id: string): Promise<SaeRow>;
   variant(id: string): Promise<VariantRow>;
+  /** a_f of the sae's feature index; null: not indexed, or never seen active. */
+  maxActivation(saeId: string, feature: number): Promise<number | null>;
   dataset(id: string): Promise<DatasetRow>;
   artifact(id: string): Promise<ArtifactRow>;
   /** The jobs that a fan-out waited for, in the order in which they were made. */
