@@ -7,42 +7,52 @@ export type Job = Schemas["Job"];
 export type JobEvent = Schemas["JobEvent"];
 
 const reconnectMs = 1500;
+/** Events come in bursts; the row is read once for each burst. */
+const rowEveryMs = 300;
 
 export const isOver = (job: Job): boolean => ["succeeded", "failed", "canceled"].includes(job.state);
 
 export const getJob = (id: string): Promise<Job> => answered(client.GET("/v1/jobs/{id}", { params: { path: { id } } }));
 
-/** Gives every event from the first one on, and the row anew whenever it may have changed; ends when the job has ended. */
-export async function followJob(
-  id: string,
-  signal: AbortSignal,
-  seen: { readonly row: (job: Job) => void; readonly event?: (event: JobEvent) => void },
-): Promise<void> {
+interface Seen {
+  readonly row: (job: Job) => void;
+  readonly event?: (event: JobEvent) => void;
+}
+
+/** Gives every event from the first one on, and the row anew when it may have changed; resolves when the job has ended.
+ *  Throws RequestFailed when the API refuses. */
+export async function followJob(id: string, signal: AbortSignal, seen: Seen): Promise<void> {
   let after = "0";
-  for (;;) {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const readRow = async (): Promise<Job> => {
     const job = await getJob(id);
-    if (signal.aborted) return;
-    seen.row(job);
-    if (isOver(job) && seen.event === undefined) return;
+    if (!signal.aborted) seen.row(job);
+    return job;
+  };
+  const readRowSoon = () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      readRow().catch(() => {});
+    }, rowEveryMs);
+  };
+  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  while (!signal.aborted) {
     try {
-      for await (const { data } of readEvents(`/v1/jobs/${id}/events`, {
-        signal,
-        headers: { "last-event-id": after },
-      })) {
+      await readRow();
+      const init = { signal, headers: { "last-event-id": after } };
+      for await (const { data } of readEvents(`/v1/jobs/${id}/events`, init)) {
         const event = JSON.parse(data) as JobEvent;
         after = String(event.id);
         seen.event?.(event);
-        if (event.type !== "metrics") seen.row(await getJob(id));
+        readRowSoon();
       }
-      const ended = await getJob(id);
-      seen.row(ended);
-      if (isOver(ended)) return;
+      clearTimeout(timer);
+      if (isOver(await readRow())) return;
     } catch (error) {
       if (signal.aborted) return;
       // A refusal will not change; a broken connection may mend.
       if (error instanceof RequestFailed && error.problem.status !== 0) throw error;
     }
     await new Promise((resume) => setTimeout(resume, reconnectMs));
-    if (signal.aborted) return;
   }
 }

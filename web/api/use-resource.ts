@@ -19,7 +19,6 @@ export function useResource<T>(key: string | null, read: (signal: AbortSignal) =
   });
   const [loading, setLoading] = useState(key !== null);
   const [turn, setTurn] = useState(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `key` stands for what `read` closes over.
   useEffect(() => {
     if (key === null) return setLoading(false);
     const controller = new AbortController();

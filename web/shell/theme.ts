@@ -21,5 +21,5 @@ export function switchTheme(): void {
 }
 
 effect(() => {
-  document.documentElement.dataset["theme"] = theme.value;
+  document.documentElement.dataset.theme = theme.value;
 });
