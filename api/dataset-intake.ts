@@ -1,19 +1,24 @@
 // From rows to a dataset: the samples become one JSON-lines artifact, whatever was uploaded.
 
-import type { Sample } from "../domain/dataset.ts";
+import type { ColumnMapping, Sample } from "../domain/dataset.ts";
 import { newId } from "../domain/id.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Metadata } from "../domain/schema.ts";
+import type { ByteSource } from "../formats/bytes.ts";
+import { type OpenedDataset, openDataset } from "../formats/dataset.ts";
 import type { Dataset, Json } from "../platform/database.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { Caller } from "./context.ts";
 import { nameTaken } from "./submit/submission.ts";
+import { choiceOfShapes } from "./templates.ts";
 
 const chunkBytes = 65_536;
 
 export interface NewDataset {
   readonly name: string;
   readonly samples: AsyncIterable<Sample> | Iterable<Sample>;
+  /** The prompt template that it is for. */
+  readonly template?: string | null;
   /** What it came from, for the row. */
   readonly source: Json;
   readonly metadata?: Metadata | undefined;
@@ -62,6 +67,7 @@ export async function storeDataset(platform: Platform, caller: Caller, given: Ne
           digest: blob.digest,
           size_bytes: blob.sizeBytes,
           artifact_id: artifact.id,
+          template: given.template ?? null,
           source: given.source,
           metadata: given.metadata ?? {},
         },
@@ -71,6 +77,36 @@ export async function storeDataset(platform: Platform, caller: Caller, given: Ne
     if (isUniqueViolation(error)) throw nameTaken("/name", "dataset", given.name, "another dataset");
     throw error;
   }
+}
+
+export interface NewFile extends Omit<NewDataset, "samples" | "template"> {
+  readonly content: ByteSource;
+  readonly fileName: string;
+  readonly mapping?: ColumnMapping | undefined;
+  readonly template?: string | undefined;
+}
+
+/** Reads the file as the template says that is named, or that it is recognised for. */
+export async function storeFile(platform: Platform, caller: Caller, file: NewFile): Promise<Dataset> {
+  const { name, source, metadata, content, fileName } = file;
+  const { shapes, template } = await choiceOfShapes(platform, caller.workspaceId, file.template);
+  const opened = await openDataset(content, {
+    fileName,
+    shapes,
+    shapeAsked: template !== null,
+    ...(file.mapping ? { mapping: file.mapping } : {}),
+  });
+  return storeDataset(platform, caller, {
+    name,
+    samples: justSamples(opened),
+    template: template ?? opened.shape?.template ?? null,
+    source,
+    metadata,
+  });
+}
+
+async function* justSamples({ samples }: OpenedDataset): AsyncGenerator<Sample> {
+  for await (const { sample } of samples) yield sample;
 }
 
 function isUniqueViolation(error: unknown): boolean {

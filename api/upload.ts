@@ -8,14 +8,15 @@ import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { MultipartFile } from "@fastify/multipart";
 import type { FastifyRequest } from "fastify";
-import { type Static, Type } from "typebox";
-import { ColumnMapping } from "../domain/dataset.ts";
+import { type Static, type TObject, Type } from "typebox";
+import { ColumnMapping, TemplateChoice } from "../domain/dataset.ts";
 import { fieldProblem, Problem } from "../domain/problem.ts";
 import { closed, Metadata, Name, parse } from "../domain/schema.ts";
 
 const Fields = {
   name: Name,
   mapping: Type.Optional(ColumnMapping),
+  template: Type.Optional(TemplateChoice),
   metadata: Type.Optional(Metadata),
 };
 
@@ -24,17 +25,37 @@ export const UploadFields = closed(
   { ...Fields, file: Type.String({ format: "binary", description: "its name tells the format" }) },
   { title: "UploadDataset" },
 );
-const ParsedFields = closed(Fields);
+/** The fields beside the file. */
+export const DatasetFields = closed(Fields);
 
-export interface ReceivedUpload {
-  readonly fields: Static<typeof ParsedFields>;
+const LookFields = {
+  mapping: Fields.mapping,
+  template: Fields.template,
+  partial: Type.Optional(
+    Type.Boolean({ default: false, description: "the file is cut off: what its end breaks is not a problem" }),
+  ),
+};
+export const UploadPreviewFields = closed(
+  {
+    ...LookFields,
+    file: Type.String({ format: "binary", description: "its first megabyte, or all of it; its name tells the format" }),
+  },
+  { title: "PreviewDataset" },
+);
+export const PreviewFields = closed(LookFields);
+
+export interface ReceivedUpload<Fields> {
+  readonly fields: Fields;
   readonly fileName: string;
   readonly path: string;
   readonly digest: string;
   remove(): Promise<void>;
 }
 
-export async function receiveUpload(request: FastifyRequest): Promise<ReceivedUpload> {
+export async function receiveUpload<S extends TObject>(
+  request: FastifyRequest,
+  schema: S,
+): Promise<ReceivedUpload<Static<S>>> {
   const folder = await mkdtemp(join(tmpdir(), "upload-"));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
@@ -48,7 +69,7 @@ export async function receiveUpload(request: FastifyRequest): Promise<ReceivedUp
       else file = { fileName: basename(part.filename || "file"), digest: await save(part, path) };
     }
     if (file === null) throw fieldProblem("VALIDATION_FAILED", "/file", "is required");
-    return { fields: parse(ParsedFields, fields), path, remove, ...file };
+    return { fields: parse(schema, fields), path, remove, ...file };
   } catch (error) {
     await remove();
     throw error;
@@ -64,11 +85,13 @@ async function save(part: MultipartFile, path: string): Promise<string> {
   return hash.digest("hex");
 }
 
+const jsonFields = new Set(["mapping", "metadata", "partial"]);
+
 function fieldValue(name: string, value: unknown): unknown {
-  if (name !== "mapping" && name !== "metadata") return value;
+  if (!jsonFields.has(name)) return value;
   try {
     return JSON.parse(String(value)) as unknown;
   } catch {
-    throw fieldProblem("VALIDATION_FAILED", `/${name}`, "must be a JSON object");
+    throw fieldProblem("VALIDATION_FAILED", `/${name}`, "must be JSON");
   }
 }

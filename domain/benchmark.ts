@@ -1,6 +1,7 @@
 // Evaluation analysis: how redundant benchmarks are and how much they overlap, from the features they activate.
 import { type Static, Type } from "typebox";
 import { BenchmarkScores } from "./benchmark-scores.ts";
+import { Shots } from "./few-shot.ts";
 import { closed, IdOrName, nullable, oneOf } from "./schema.ts";
 
 export const samplePositions = ["last", "mean", "any"] as const;
@@ -14,8 +15,11 @@ export const BenchmarkRef = closed({
       minLength: 1,
       maxLength: 10_000,
       description:
-        "the prompt of a sample, with {column} for its columns, or the name of a ready template (text, question, question_answer, multiple_choice, solved, code, code_task); `text` if absent",
+        "the prompt of a sample, with {column} for its columns, or the name of a template (GET /v1/templates); if absent the one that the dataset was recognised for, else `text`",
     }),
+  ),
+  shots: Type.Optional(
+    Type.Union([Shots], { description: "solved examples before every sample; they are the same for all of them" }),
   ),
 });
 export type BenchmarkRef = Static<typeof BenchmarkRef>;

@@ -1,6 +1,6 @@
 // Datasets: immutable lists of samples.
 import { type Static, Type } from "typebox";
-import { closed, dictionary, type JsonValue, Metadata, Name, Timestamp } from "./schema.ts";
+import { closed, dictionary, type JsonValue, Metadata, Name, nullable, Timestamp } from "./schema.ts";
 
 /** Columns that have a meaning to jobs; every other column is kept as it is. */
 export const wellKnownColumns = [
@@ -12,6 +12,7 @@ export const wellKnownColumns = [
   "label",
   "language",
   "messages",
+  "id",
 ] as const;
 
 /** One sample: its own columns, with the well-known names filled in by the mapping. `text` is always there. */
@@ -29,6 +30,14 @@ export const ColumnMapping = dictionary(Type.String({ minLength: 1, maxLength: 2
 });
 export type ColumnMapping = Static<typeof ColumnMapping>;
 
+/** Which prompt template the file is for. */
+export const TemplateChoice = Type.String({
+  minLength: 1,
+  maxLength: 100,
+  description:
+    "the prompt template that the file is for, which also says how its columns are mapped: a name of GET /v1/templates, or `none`; recognised by the columns if absent",
+});
+
 export const CreateDataset = closed(
   {
     name: Name,
@@ -37,6 +46,7 @@ export const CreateDataset = closed(
       maxItems: maximumInlineSamples,
     }),
     mapping: Type.Optional(ColumnMapping),
+    template: Type.Optional(TemplateChoice),
     metadata: Type.Optional(Metadata),
   },
   {
@@ -52,6 +62,7 @@ export const CreateDatasetFromArtifact = closed(
     artifact_id: Type.String({ description: "an uploaded file: JSONL, CSV, TSV, Parquet or text, also gzipped" }),
     file_name: Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: "tells the format" })),
     mapping: Type.Optional(ColumnMapping),
+    template: Type.Optional(TemplateChoice),
     metadata: Type.Optional(Metadata),
   },
   {
@@ -68,6 +79,11 @@ export const Dataset = Type.Object(
     name: Type.String(),
     samples: Type.Integer({ description: "how many" }),
     columns: Type.Array(Type.String()),
+    template: nullable(
+      Type.String({
+        description: "the prompt template that its files are for; benchmark.analyze uses it where it is told no other",
+      }),
+    ),
     size_bytes: Type.Integer(),
     digest: Type.String(),
     metadata: Metadata,
@@ -82,6 +98,7 @@ export const Dataset = Type.Object(
         name: "greetings",
         samples: 2,
         columns: ["text", "label"],
+        template: null,
         size_bytes: 84,
         digest: `sha256:${"0d".repeat(32)}`,
         metadata: {},

@@ -1,5 +1,5 @@
 import { pipeline, Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
+import { constants, createGunzip } from "node:zlib";
 import type { DatasetLimits } from "./limits.ts";
 import { datasetTooLarge, formatUnknown, invalidFile } from "./refusal.ts";
 
@@ -9,6 +9,11 @@ export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 export interface PeekedBytes {
   readonly head: Uint8Array;
   readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+export interface PlainBytes extends PeekedBytes {
+  /** Whether the file was gzipped. */
+  readonly gzip: boolean;
 }
 
 const RATIO_APPLIES_FROM_BYTES = 16 * 1024 ** 2;
@@ -46,17 +51,18 @@ export async function peek(source: ByteSource, size = 16): Promise<PeekedBytes> 
 /**
  * The content of a file, decompressed when it starts with gzip's magic bytes, whatever it is called.
  *
+ * @param partial only the beginning of a file: gzip data that is cut off ends where it ends
  * @throws Problem when the file or its content passes a limit, when gzip data is damaged or cut off, and for other
  * compressed or binary containers that we recognise
  */
-export async function plainBytes(source: ByteSource, limits: DatasetLimits): Promise<PeekedBytes> {
+export async function plainBytes(source: ByteSource, limits: DatasetLimits, partial = false): Promise<PlainBytes> {
   const file = await peek(capped(source, limits.fileBytes, "file"));
   refuseUnsupported(file.head);
-  if (!isGzip(file.head)) return file;
-  const content = await peek(gunzip(file.bytes, limits));
+  if (!isGzip(file.head)) return { ...file, gzip: false };
+  const content = await peek(gunzip(file.bytes, limits, partial));
   if (isGzip(content.head)) throw formatUnknown("the file is gzipped twice: decompress it once");
   refuseUnsupported(content.head);
-  return content;
+  return { ...content, gzip: true };
 }
 
 export function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
@@ -81,7 +87,11 @@ async function* capped(source: ByteSource, limit: number, what: string): AsyncGe
   }
 }
 
-async function* gunzip(source: AsyncIterable<Uint8Array>, limits: DatasetLimits): AsyncGenerator<Uint8Array> {
+async function* gunzip(
+  source: AsyncIterable<Uint8Array>,
+  limits: DatasetLimits,
+  partial: boolean,
+): AsyncGenerator<Uint8Array> {
   let read = 0;
   async function* counted(): AsyncGenerator<Uint8Array> {
     for await (const chunk of source) {
@@ -92,7 +102,7 @@ async function* gunzip(source: AsyncIterable<Uint8Array>, limits: DatasetLimits)
   // `pipeline` destroys both ends whichever fails; its callback only keeps the error from being unhandled, the loop rethrows it.
   const output = pipeline(
     Readable.from(counted(), { objectMode: false }),
-    createGunzip({ chunkSize: 64 * 1024 }),
+    createGunzip({ chunkSize: 64 * 1024, ...(partial ? { finishFlush: constants.Z_SYNC_FLUSH } : {}) }),
     () => {},
   );
   let written = 0;

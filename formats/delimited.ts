@@ -9,6 +9,8 @@ export interface DelimitedOptions {
   readonly header?: boolean;
   /** Column names that the caller will ask for: a first record that holds one of them is a header. */
   readonly expected?: readonly string[];
+  /** Names for the columns where the first record is known to be data and not a header. */
+  readonly namesFor?: (record: readonly string[]) => readonly string[] | null;
 }
 
 interface ParsedRecord {
@@ -37,19 +39,21 @@ export async function* readDelimited(
     relax_quotes: options.delimiter === "\t",
     skip_empty_lines: true,
   });
-  let columns: string[] | undefined;
+  let columns: readonly string[] | undefined;
   let hasHeader = false;
   let number = 0;
   for await (const { record, info } of records(text, parser, (error) => describe(error, number + 1, limits))) {
     if (columns === undefined) {
       if (record.length > limits.columns) throw invalidFile(`the file has more than ${limits.columns} columns`);
-      hasHeader = options.header ?? looksLikeHeader(record, options.expected ?? []);
-      columns = hasHeader ? headerNames(record) : record.map((_, i) => `column_${i + 1}`);
+      const names = options.header === true ? null : (options.namesFor?.(record) ?? null);
+      hasHeader = names === null && (options.header ?? looksLikeHeader(record, options.expected ?? []));
+      columns = hasHeader ? headerNames(record) : (names ?? record.map((_, i) => `column_${i + 1}`));
       if (hasHeader) continue;
     }
     number += 1;
     yield { number, fields: toFields(record, columns, number, info.lines, hasHeader) };
   }
+  if (hasHeader && number === 0) throw invalidFile("the file has a header and no rows");
 }
 
 /**

@@ -24,12 +24,48 @@ export async function* readJsonArray(text: AsyncIterable<string>, limits: Datase
   scanner.end();
 }
 
+/** Rows of JSON objects one after the other, each over any number of lines: one file per problem, joined or alone. */
+export async function* readJsonObjects(text: AsyncIterable<string>, limits: DatasetLimits): AsyncGenerator<Row> {
+  let pending = "";
+  let depth = 0;
+  let row = 1;
+  let inString = false;
+  let escaped = false;
+  for await (const chunk of text) {
+    let from = 0;
+    for (let at = 0; at < chunk.length; at++) {
+      const code = chunk.charCodeAt(at);
+      if (escaped) escaped = false;
+      else if (inString) {
+        if (code === 0x5c) escaped = true;
+        else if (code === 0x22) inString = false;
+      } else if (code === 0x22) inString = true;
+      else if (code === 0x7b) depth += 1;
+      else if (code === 0x7d) {
+        depth -= 1;
+        if (depth > 0) continue;
+        const whole = pending + chunk.slice(from, at + 1);
+        if (whole.length > limits.rowLength) throw rowTooLong(row, limits.rowLength);
+        yield parseRow(whole, row);
+        row += 1;
+        depth = 0;
+        pending = "";
+        from = at + 1;
+      }
+    }
+    pending += chunk.slice(from);
+    if (pending.length > limits.rowLength) throw rowTooLong(row, limits.rowLength);
+  }
+  if (pending.trim() !== "") yield parseRow(pending, row);
+}
+
 function parseRow(text: string, row: number): Row {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalidRow(row, `not valid JSON (${(error as Error).message.slice(0, 200)})`);
+    const advice = row === 1 && !/^\s*[[{"\d-]/.test(text) ? ": if this is a table, name it .csv or .tsv" : "";
+    throw invalidRow(row, `not valid JSON (${(error as Error).message.slice(0, 200)})${advice}`);
   }
   if (typeof value === "string") return { number: row, fields: { text: value } };
   if (isRecord(value)) return { number: row, fields: value };

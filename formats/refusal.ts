@@ -24,6 +24,10 @@ export function invalidRow(row: number, reason: string, column?: string): Proble
   );
 }
 
+export function idUsedTwice(row: number, id: string, earlier: number): Problem {
+  return invalidRow(row, `the id ${JSON.stringify(id.slice(0, 100))} is already that of row ${earlier}`, "id");
+}
+
 export function rowTooLong(row: number, limit: number): Problem {
   return fieldProblem("DATASET_TOO_LARGE", `/rows/${row}`, `row ${row}: longer than ${limit} characters`);
 }

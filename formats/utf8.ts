@@ -15,15 +15,17 @@ export async function* decodeUtf8(source: AsyncIterable<Uint8Array>): AsyncGener
   let offset = 0;
   let line = 1;
 
-  function decoded(bytes: Uint8Array): string {
+  function* decoded(bytes: Uint8Array): Generator<string> {
     const invalid = isUtf8(bytes) ? bytes.indexOf(0) : firstInvalidByte(bytes);
-    if (invalid >= 0) {
-      throw notUtf8(
-        offset + invalid,
-        line + countLineFeeds(bytes.subarray(0, invalid)),
-        describe(bytes, invalid, offset),
-      );
-    }
+    if (invalid < 0) return yield decodedText(bytes);
+    const at = offset + invalid;
+    const reason = describe(bytes, invalid, offset);
+    // What comes before goes out, so that the rows before the bad one do not depend on where the chunks break.
+    if (invalid > 0) yield decodedText(bytes.subarray(0, invalid));
+    throw notUtf8(at, line, reason);
+  }
+
+  function decodedText(bytes: Uint8Array): string {
     const text = decoder.decode(bytes);
     const result = offset === 0 && text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
     offset += bytes.length;
@@ -35,10 +37,10 @@ export async function* decodeUtf8(source: AsyncIterable<Uint8Array>): AsyncGener
     const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
     const end = completeLength(bytes);
     rest = bytes.subarray(end);
-    if (end > 0) yield decoded(bytes.subarray(0, end));
+    if (end > 0) yield* decoded(bytes.subarray(0, end));
   }
   // An unfinished sequence at the very end is invalid; decoding it reports its place.
-  if (rest.length > 0) yield decoded(rest);
+  if (rest.length > 0) yield* decoded(rest);
 }
 
 /** Length of the prefix that does not end inside a multi-byte character. */

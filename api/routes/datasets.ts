@@ -5,17 +5,19 @@ import { Type } from "typebox";
 import { CreateDataset, CreateDatasetFromArtifact, Dataset, DatasetSample } from "../../domain/dataset.ts";
 import { maximumPageLimit, Page, PageQuery, toPage } from "../../domain/page.ts";
 import { closed, parse } from "../../domain/schema.ts";
-import { mapSamples, readDataset } from "../../formats/dataset.ts";
+import { fittingShape, mappingFor } from "../../domain/template-fit.ts";
+import { mapSamples } from "../../formats/dataset.ts";
 import type { Dataset as DatasetRow } from "../../platform/database.ts";
 import { sendEmpty } from "../conditional.ts";
 import type { App } from "../context.ts";
-import { inSamples, storeDataset } from "../dataset-intake.ts";
+import { inSamples, storeDataset, storeFile } from "../dataset-intake.ts";
 import { readSamples } from "../dataset-samples.ts";
 import { findDataset, found, referred } from "../lookup.ts";
 import { pageOf, positionOf } from "../paging.ts";
 import { beginIdempotent } from "../plugins/idempotency.ts";
 import { checkNameFree } from "../submit/submission.ts";
-import { type ReceivedUpload, receiveUpload, UploadFields } from "../upload.ts";
+import { choiceOfShapes } from "../templates.ts";
+import { DatasetFields, receiveUpload, UploadFields } from "../upload.ts";
 import { refuseWhileUsed } from "../usage.ts";
 import { wireDataset } from "../wire/dataset.ts";
 import { ByIdOrName } from "./models.ts";
@@ -68,19 +70,20 @@ export async function datasetRoutes(app: App): Promise<void> {
       const found = await platform.artifacts.find(caller.workspaceId, given.artifact_id);
       const artifact = referred(found, "artifact", given.artifact_id, "/artifact_id");
       const content = await platform.store.get(caller.workspaceId, artifact.digest ?? "");
-      const samples = readDataset(content, {
-        fileName: given.file_name ?? artifact.name,
-        ...(given.mapping ? { mapping: given.mapping } : {}),
-      });
+      const fileName = given.file_name ?? artifact.name;
       const source = { type: "artifact", artifact_id: artifact.id };
-      return storeDataset(platform, caller, { name: given.name, samples, source, metadata: given.metadata });
+      return storeFile(platform, caller, { ...given, content, fileName, source });
     }
     const given = parse(CreateDataset, body ?? {});
     await checkNameFree(submission, "dataset", given.name);
-    const samples = inSamples(() => mapSamples(given.samples, given.mapping));
+    const { shapes, template } = await choiceOfShapes(platform, caller.workspaceId, given.template);
+    const first = given.samples[0]!;
+    const shape = fittingShape(first, shapes);
+    const samples = inSamples(() => mapSamples(given.samples, mappingFor(shape, first, given.mapping ?? {})));
     return storeDataset(platform, caller, {
       name: given.name,
       samples,
+      template: template ?? shape?.template ?? null,
       source: { type: "body" },
       metadata: given.metadata,
     });
@@ -91,17 +94,14 @@ export async function datasetRoutes(app: App): Promise<void> {
     request: FastifyRequest,
     reply: Parameters<typeof beginIdempotent>[1],
   ): Promise<DatasetRow | null> {
-    const upload: ReceivedUpload = await receiveUpload(request);
+    const upload = await receiveUpload(request, DatasetFields);
     try {
-      const { name, mapping, metadata } = upload.fields;
       if (await beginIdempotent(request, reply, JSON.stringify([upload.fields, upload.digest]))) return null;
-      await checkNameFree({ platform, caller: request.caller, at: "" }, "dataset", name);
-      const samples = readDataset(createReadStream(upload.path), {
-        fileName: upload.fileName,
-        ...(mapping ? { mapping } : {}),
-      });
-      const source = { type: "upload", file_name: upload.fileName };
-      return await storeDataset(platform, request.caller, { name, samples, source, metadata });
+      await checkNameFree({ platform, caller: request.caller, at: "" }, "dataset", upload.fields.name);
+      const { fileName, fields } = upload;
+      const source = { type: "upload", file_name: fileName };
+      const content = createReadStream(upload.path);
+      return await storeFile(platform, request.caller, { ...fields, content, fileName, source });
     } finally {
       await upload.remove();
     }

@@ -1,8 +1,10 @@
 // Laws of benchmark.analyze.
+import type { Shots } from "../../domain/few-shot.ts";
 import type { JobInput } from "../../domain/job.ts";
 import { fieldProblem } from "../../domain/problem.ts";
 import { parsePromptTemplate } from "../../domain/prompt-template.ts";
 import { findDataset, findSae, referred } from "../lookup.ts";
+import { resolveTemplate } from "../templates.ts";
 import { referredModel, type Submission } from "./submission.ts";
 
 export async function resolveBenchmarkAnalyze(submission: Submission, input: JobInput<"benchmark.analyze">) {
@@ -40,8 +42,44 @@ export async function resolveBenchmarkAnalyze(submission: Submission, input: Job
     if (names.has(name))
       throw fieldProblem("SETTINGS_CONTRADICTORY", `${here}/name`, `two benchmarks are named "${name}"`);
     names.add(name);
-    if (benchmark.template !== undefined) parsePromptTemplate(benchmark.template, `${here}/template`);
-    benchmarks.push({ ...benchmark, dataset_id: dataset.id, name });
+    const asked = benchmark.template ?? dataset.template ?? "text";
+    const { template, shot } = await resolveTemplate(platform, workspaceId, asked, `${here}/template`);
+    parsePromptTemplate(template, `${here}/template`);
+    const { shots: given, ...rest } = benchmark;
+    const shots = given && { shots: await resolveShots(submission, given, { shot, template: asked }, `${here}/shots`) };
+    benchmarks.push({ ...rest, template, dataset_id: dataset.id, name, ...shots });
   }
   return { ...input, model_id: model.id, sae_ids: saeIds, benchmarks };
+}
+
+/** The worker gets the examples' template as text and their dataset by id. */
+async function resolveShots(
+  { platform, caller }: Submission,
+  shots: Shots,
+  benchmark: { readonly template: string; readonly shot: string | undefined },
+  pointer: string,
+): Promise<Shots> {
+  const asked = shots.template ?? benchmark.shot;
+  if (asked === undefined) {
+    const detail = `"${benchmark.template.slice(0, 60)}" does not say how a solved example reads: give \`template\` here`;
+    throw fieldProblem("SETTINGS_CONTRADICTORY", `${pointer}/template`, detail);
+  }
+  const named = await resolveTemplate(platform, caller.workspaceId, asked, `${pointer}/template`);
+  const template = named.shot ?? named.template;
+  parsePromptTemplate(template, `${pointer}/template`);
+  if (shots.dataset_id === undefined) return { ...shots, template };
+  const at = `${pointer}/dataset_id`;
+  const dataset = referred(
+    await findDataset(platform, caller.workspaceId, shots.dataset_id),
+    "dataset",
+    shots.dataset_id,
+    at,
+  );
+  if (dataset.samples < shots.count)
+    throw fieldProblem(
+      "SETTINGS_CONTRADICTORY",
+      at,
+      `"${dataset.name}" has ${dataset.samples} samples, not ${shots.count}`,
+    );
+  return { ...shots, template, dataset_id: dataset.id };
 }

@@ -9,6 +9,7 @@ export function wireDataset(row: Dataset): WireDataset {
     name: row.name,
     samples: row.samples,
     columns: row.columns as string[],
+    template: row.template,
     size_bytes: Number(row.size_bytes),
     digest: wireDigest(row.digest),
     metadata: row.metadata as WireDataset["metadata"],

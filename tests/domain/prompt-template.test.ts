@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Problem } from "../../domain/problem.ts";
-import { parsePromptTemplate, promptTemplates } from "../../domain/prompt-template.ts";
+import { parsePromptTemplate } from "../../domain/prompt-template.ts";
+import { readyTemplates } from "../../domain/ready-templates.ts";
 
 const sample = {
   text: "whole",
@@ -47,7 +48,7 @@ describe("a prompt template", () => {
     expect(parsePromptTemplate("question_answer").fields).toEqual(["question"]);
   });
 
-  it.each(Object.keys(promptTemplates))("named %s is itself well-formed", (name) => {
+  it.each(Object.keys(readyTemplates))("named %s is itself well-formed", (name) => {
     expect(parsePromptTemplate(name).fields.length).toBeGreaterThan(0);
   });
 

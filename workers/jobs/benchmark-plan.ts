@@ -3,12 +3,13 @@
  * first forward pass, so that a bad template or an overlong prompt in the last benchmark does not cost an hour of the first.
  */
 import { join } from "node:path";
-import type { BenchmarkAnalyzeInput } from "../../domain/benchmark.ts";
+import type { BenchmarkAnalyzeInput, BenchmarkRef } from "../../domain/benchmark.ts";
 import { fieldProblem, isProblem, Problem } from "../../domain/problem.ts";
-import { parsePromptTemplate } from "../../domain/prompt-template.ts";
+import { type PromptTemplate, parsePromptTemplate } from "../../domain/prompt-template.ts";
 import { createRandom } from "../../engine/runtime/random.ts";
 import type { DatasetRow, ModelRow, SaeRow } from "../records.ts";
 import { openSampleFile, type SampleFile } from "../sample-file.ts";
+import { planShots } from "./benchmark-shots.ts";
 import { type JobContext, stepOrStop } from "./handler.ts";
 
 export interface BenchmarkPlan {
@@ -76,23 +77,43 @@ export async function planBenchmarks(
   }
   const plans: BenchmarkPlan[] = [];
   try {
-    for (const [i, { ref, template, dataset, name }] of resolved.entries()) {
-      const samples = await openSampleFile(
-        context.blobs,
-        dataset.digest,
-        join(context.scratch, `benchmark-${i}.jsonl`),
-      );
-      const promptIds = async (sample: number) =>
-        tokens.encode(template.render(await samples.read(sample), sample + 1));
-      const chosen = chooseSamples(samples.count, input.max_samples, input.seed ?? 0, dataset.id);
-      const plan = { name, template: ref.template ?? DEFAULT_TEMPLATE, dataset, samples, promptIds, chosen, tokens: 0 };
-      // Listed before it is measured, so that its file is closed when measuring fails.
-      plans.push(plan);
-      plans[i] = { ...plan, ...(await measure(plan, tokens, i, context)) };
-    }
+    for (const [i, benchmark] of resolved.entries())
+      plans.push(await planBenchmark(benchmark, i, input, tokens, context));
     return plans;
   } catch (error) {
     await closePlans(plans);
+    throw error;
+  }
+}
+
+interface Resolved {
+  readonly ref: BenchmarkRef;
+  readonly template: PromptTemplate;
+  readonly dataset: DatasetRow;
+  readonly name: string;
+}
+
+async function planBenchmark(
+  { ref, template, dataset, name }: Resolved,
+  index: number,
+  input: BenchmarkAnalyzeInput,
+  tokens: Tokens,
+  context: JobContext,
+): Promise<BenchmarkPlan> {
+  const samples = await openSampleFile(
+    context.blobs,
+    dataset.digest,
+    join(context.scratch, `benchmark-${index}.jsonl`),
+  );
+  try {
+    const shots = await planShots(ref.shots, { dataset, samples, index }, context);
+    const promptIds = async (sample: number) =>
+      tokens.encode(shots.prefix + template.render(await samples.read(sample), sample + 1));
+    const chosen = chooseSamples(samples.count, shots.rows, input.max_samples, input.seed ?? 0, dataset.id);
+    const plan = { name, template: ref.template ?? DEFAULT_TEMPLATE, dataset, samples, promptIds, chosen, tokens: 0 };
+    return { ...plan, ...(await measure(plan, tokens, index, context)) };
+  } catch (error) {
+    await samples.close();
     throw error;
   }
 }
@@ -102,9 +123,15 @@ export async function closePlans(plans: readonly BenchmarkPlan[]): Promise<void>
 }
 
 /** A fixed subset for a seed and dataset: the same whichever other benchmarks the job has. */
-function chooseSamples(count: number, limit: number | undefined, seed: number, datasetId: string): Int32Array {
-  const all = Int32Array.from({ length: count }, (_, sample) => sample);
-  if (limit === undefined || limit >= count) return all;
+function chooseSamples(
+  count: number,
+  leftOut: ReadonlySet<number>,
+  limit: number | undefined,
+  seed: number,
+  datasetId: string,
+): Int32Array {
+  const all = Int32Array.from({ length: count }, (_, sample) => sample).filter((sample) => !leftOut.has(sample));
+  if (limit === undefined || limit >= all.length) return all;
   return createRandom(seed).fork(datasetId).shuffle(all).slice(0, limit).sort();
 }
 
