@@ -186,3 +186,12 @@ export async function* readLabels(db: PrismaClient, saeId: string): AsyncGenerat
     after = rows.at(-1)!.index;
   }
 }
+
+/** Features that the index found to be always on, whatever the text. */
+export async function registersOf(db: PrismaClient, workspaceId: string, saeId: string): Promise<number[]> {
+  const rows = await db.feature.findMany({
+    where: { sae_id: saeId, sae: { workspace_id: workspaceId }, register: true },
+    select: { index: true },
+  });
+  return rows.map(({ index }) => index);
+}

@@ -6,6 +6,7 @@ import type { Idempotency } from "./idempotency.ts";
 import { thinJobEvents } from "./job-events.ts";
 import type { JobClaims } from "./jobs.ts";
 import type { Logger } from "./log.ts";
+import { forgetMeasured } from "./measured-features.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import type { Requests } from "./requests.ts";
@@ -42,7 +43,10 @@ export function startMaintenance(parts: Parts): Maintenance {
     },
     requests: () => requests.sweep(),
     tables: () => Promise.all([idempotency.sweep(), rateLimits.sweep(), workers.sweep(), thinJobEvents(db)]),
-    blobs: () => artifacts.collect(),
+    async blobs() {
+      await forgetMeasured(db);
+      await artifacts.collect();
+    },
     uploads: () => store.cleanUp(24 * 3_600_000),
   };
   const running = new Map<string, Promise<void>>();

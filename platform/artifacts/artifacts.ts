@@ -39,6 +39,7 @@ export async function dropUnused(tx: Transaction, workspaceId: string, digests: 
   const dropped = await tx.$queryRaw<{ digest: string }[]>`
     DELETE FROM blobs b WHERE b.workspace_id = ${workspaceId} AND b.digest = ANY(${[...digests]})
     AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.workspace_id = b.workspace_id AND a.digest = b.digest)
+    AND NOT EXISTS (SELECT 1 FROM measured_features f WHERE f.workspace_id = b.workspace_id AND f.digest = b.digest)
     AND NOT EXISTS (SELECT 1 FROM job_checkpoints c WHERE c.workspace_id = b.workspace_id
                     AND (c.digest = b.digest OR c.metadata->'blobs' @> to_jsonb(b.digest)))
     RETURNING b.digest`;
@@ -84,6 +85,7 @@ export function createArtifacts(parts: { db: PrismaClient; store: ArtifactStore 
       await db.$executeRaw`
         DELETE FROM blobs b WHERE b.touched_at < now() - make_interval(secs => ${unusedForMs / 1000})
         AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.workspace_id = b.workspace_id AND a.digest = b.digest)
+        AND NOT EXISTS (SELECT 1 FROM measured_features f WHERE f.workspace_id = b.workspace_id AND f.digest = b.digest)
         AND NOT EXISTS (SELECT 1 FROM job_checkpoints c WHERE c.workspace_id = b.workspace_id
                         AND (c.digest = b.digest OR c.metadata->'blobs' @> to_jsonb(b.digest)))`;
       // Contents come before their rows (a device process knows no database), so the store itself is asked for what has
