@@ -10,6 +10,8 @@ import { SaeReleaseInput, SaeReleaseResult } from "./release.ts";
 import { CreateSae, SaeImportResult } from "./sae.ts";
 import { SaeExportInput, SaeExportResult } from "./sae-export.ts";
 import { closed, examplesOf, Metadata, nullable, oneOf, Timestamp } from "./schema.ts";
+import { SteeringBatchInput, SteeringBatchResult } from "./steering-batch.ts";
+import { SteeringSweepInput, SteeringSweepResult } from "./sweep.ts";
 import { SaeTrainInput } from "./training.ts";
 
 export const jobStates = ["queued", "running", "succeeded", "failed", "canceled"] as const;
@@ -84,6 +86,20 @@ export const jobKinds = {
       "Ranks the features of some saes by how well they tell one set of texts from others, with p-values and intervals.",
     input: FeaturesContrastInput,
     result: FeaturesContrastResult,
+  },
+  "steering.batch": {
+    title: "Run a file of completions",
+    description:
+      "Runs the lines of a file or a dataset as completions, steered or not, many at a time. A line that is refused is a line of the error file with its row; the others go on. A canceled batch keeps what it has, and goes on when it is resumed.",
+    input: SteeringBatchInput,
+    result: SteeringBatchResult,
+  },
+  "steering.sweep": {
+    title: "Sweep steering",
+    description:
+      "Steers along features or vectors at several strengths from many prompts, scores each cell for a goal and for side effects, and judges the best against controls: does it work?",
+    input: SteeringSweepInput,
+    result: SteeringSweepResult,
   },
   "benchmark.analyze": {
     title: "Analyse benchmarks",
@@ -220,7 +236,7 @@ export const JobEvent = Type.Object(
     object: Type.Literal("job.event"),
     type: Type.String({
       description:
-        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of benchmark.analyze also benchmark_started and benchmark_counted",
+        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of benchmark.analyze also benchmark_started and benchmark_counted; of steering.sweep also cell and arm, with the figures of one",
     }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,

@@ -15,7 +15,7 @@ export interface FingerprintParts {
 export function fingerprintOf({ row, saes, input, edits, sequence, runtime }: FingerprintParts): string {
   // Ids name rows, digests name contents: the same sae imported twice steers the same way.
   const digests = Object.fromEntries([...saes].map(([id, sae]) => [id, sae.row.digest]));
-  const named = JSON.stringify(edits, (key, value) => (key === "sae_id" ? (digests[value as string] ?? value) : value));
+  const named = canonical(edits, (id) => digests[id] ?? id);
   const { temperature, top_p, top_k, repetition_penalty, stop, max_tokens } = input;
   const decided = [
     row.digest,
@@ -27,4 +27,13 @@ export function fingerprintOf({ row, saes, input, edits, sequence, runtime }: Fi
     runtime,
   ];
   return createHash("sha256").update(JSON.stringify(decided)).digest("hex");
+}
+
+/** Names in one order: a request's own have been through a database that keeps another one than a batch's lines. */
+function canonical(edits: readonly ResolvedEdit[], digestOf: (saeId: string) => string): string {
+  return JSON.stringify(edits, (key, value) => {
+    if (key === "sae_id") return digestOf(value);
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
 }

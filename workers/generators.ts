@@ -9,6 +9,8 @@ export interface Generators {
   of(modelId: string, model: WorkerModel): Generator;
   /** The model was deleted: nothing of its prompts is kept. */
   forget(modelId: string): void;
+  /** Gives up all memory; the models stay open. Nothing may be running. */
+  close(): void;
 }
 
 export interface GeneratorsParts {
@@ -29,7 +31,8 @@ export function createGenerators({ maxBatch, cacheBytes, onForward }: Generators
     const generator = createGenerator(observed, { maxBatch, memory });
     generators.set(model, generator);
     model.whenClosed(() => {
-      generators.delete(model);
+      // After a close of all of them there is nothing left to forget.
+      if (!generators.delete(model)) return;
       for (const [id, one] of asked) if (one === generator) asked.delete(id);
       generator.close();
     });
@@ -45,6 +48,11 @@ export function createGenerators({ maxBatch, cacheBytes, onForward }: Generators
     forget(modelId) {
       asked.get(modelId)?.forgetPrefixes();
       asked.delete(modelId);
+    },
+    close() {
+      for (const generator of generators.values()) generator.close();
+      generators.clear();
+      asked.clear();
     },
   };
 }

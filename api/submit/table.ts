@@ -11,6 +11,8 @@ import { resolveModelImport, resolveSaeImport } from "./imports.ts";
 import { resolveSaeExport } from "./sae-export.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
 import { resolveSaeTrainJob } from "./sae-train.ts";
+import { resolveSteeringBatch } from "./steering-batch.ts";
+import { resolveSteeringSweep } from "./steering-sweep.ts";
 import type { ChildJob, Submission } from "./submission.ts";
 
 type Resolver<K extends JobKind> = (submission: Submission, input: JobInput<K>) => Promise<object>;
@@ -24,6 +26,8 @@ const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "sae.train": resolveSaeTrainJob,
   "sae.release": resolveSaeRelease,
   "features.contrast": resolveFeaturesContrast,
+  "steering.batch": resolveSteeringBatch,
+  "steering.sweep": resolveSteeringSweep,
   "benchmark.analyze": resolveBenchmarkAnalyze,
 };
 

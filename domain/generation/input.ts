@@ -19,7 +19,12 @@ export interface Generation {
   readonly input: CompletionInput;
 }
 
-export async function completionInput(lookups: Lookups, body: CreateCompletion): Promise<Generation> {
+/** `drawSeed` is asked where the body has no seed. */
+export async function completionInput(
+  lookups: Lookups,
+  body: CreateCompletion,
+  drawSeed = randomSeed,
+): Promise<Generation> {
   refuseUnsupported(body, neutralForCompletions);
   const target = await targetOf(lookups, body.model);
   const prompts = listPrompts(body.prompt);
@@ -27,7 +32,7 @@ export async function completionInput(lookups: Lookups, body: CreateCompletion):
   return {
     name: target.name,
     input: {
-      ...(await shared(lookups, target, body, prompts.length, maxTokens)),
+      ...(await shared(lookups, target, body, prompts.length, maxTokens, drawSeed)),
       prompts,
       messages: null,
       chat_template_kwargs: {},
@@ -36,7 +41,11 @@ export async function completionInput(lookups: Lookups, body: CreateCompletion):
   };
 }
 
-export async function chatInput(lookups: Lookups, body: CreateChatCompletion): Promise<Generation> {
+export async function chatInput(
+  lookups: Lookups,
+  body: CreateChatCompletion,
+  drawSeed = randomSeed,
+): Promise<Generation> {
   refuseUnsupported(body, neutralForChat);
   const target = await targetOf(lookups, body.model);
   if (body.top_logprobs && body.logprobs !== true) {
@@ -46,7 +55,7 @@ export async function chatInput(lookups: Lookups, body: CreateChatCompletion): P
   return {
     name: target.name,
     input: {
-      ...(await shared(lookups, target, body, 1, maxTokens)),
+      ...(await shared(lookups, target, body, 1, maxTokens, drawSeed)),
       prompts: null,
       messages: body.messages,
       chat_template_kwargs: body.chat_template_kwargs ?? {},
@@ -99,6 +108,7 @@ async function shared(
   body: CreateCompletion | CreateChatCompletion,
   prompts: number,
   maxTokens: number | null,
+  drawSeed: () => number,
 ) {
   const asked = body.steering ?? null;
   const edits = await editsOf(lookups, target, asked, maxTokens);
@@ -145,7 +155,7 @@ function addSeed(seed: number, i: number): number {
   return seed > Number.MAX_SAFE_INTEGER - i ? seed - i : seed + i;
 }
 
-function drawSeed(): number {
+function randomSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
 

@@ -9,6 +9,8 @@ import { saeExport } from "./sae-export.ts";
 import { saeImport } from "./sae-import.ts";
 import { saeRelease } from "./sae-release.ts";
 import { saeTrain } from "./sae-train.ts";
+import { steeringBatch } from "./steering-batch.ts";
+import { steeringSweep } from "./steering-sweep.ts";
 
 /** By kind. Inputs were checked against the kind's schema before the job was made, hence `never`. */
 export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
@@ -19,5 +21,7 @@ export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "sae.train": saeTrain,
   "sae.release": saeRelease,
   "features.contrast": featuresContrast,
+  "steering.batch": steeringBatch,
+  "steering.sweep": steeringSweep,
   "benchmark.analyze": benchmarkAnalyze,
 };
