@@ -126,7 +126,7 @@ function editsOf(sequence: Sequence, prompt: Int32Array, maxTokens: number, part
 }
 
 /** a_f from the sae's own statistics where the database had none. */
-function withMaximum(edit: ResolvedEdit, saes: CompletionParts["saes"]): ResolvedEdit {
+export function withMaximum(edit: ResolvedEdit, saes: CompletionParts["saes"]): ResolvedEdit {
   if (edit.unit !== "max_activation" || edit.max_activation !== null || !edit.feature) return edit;
   const measured = saes.get(edit.feature.sae_id)?.sae.statistics?.maxActivation_F[edit.feature.index];
   // A feature that was never seen active has no maximum to speak of.

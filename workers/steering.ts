@@ -115,10 +115,12 @@ export function toControlEdits(
 ): EngineEdit[] {
   const random = createRandom(seed).fork("control");
   return edits.map((edit, index) => {
-    const feature = resolved[index]!.feature;
-    if (!feature) throw new Error("a raw vector has no control"); // refused by the domain's laws
-    const { sae } = saeOf(saes, feature.sae_id);
-    const drawn = randomDirection(sae, feature.index, normOf(edit.direction), random.fork(`edit ${index}`));
+    const { feature } = resolved[index]!;
+    const own = random.fork(`edit ${index}`);
+    const norm = normOf(edit.direction);
+    const drawn = feature
+      ? randomDirection(saeOf(saes, feature.sae_id).sae, feature.index, norm, own)
+      : { direction: uniformDirection(edit.direction.length, norm, own) };
     if (edit.c2 === 0) return { ...edit, ...drawn };
     // project_out measures h along its own direction: with d as the "encoder", z is that measure.
     const encoder = { weight: edit.direction, bias: 0, threshold: Number.NEGATIVE_INFINITY };
@@ -141,6 +143,13 @@ function randomDirection(
     if (length > 0) return { direction: row.map((value) => (value * norm) / length), drawnFeature: index };
   }
   throw fieldProblem("STEERING_INVALID", "/steering/control", "the sae has no other feature with a direction");
+}
+
+/** For a raw vector, which has no sae to draw from: every direction is as likely. */
+function uniformDirection(dModel: number, norm: number, random: { normal(): number }): Float32Array {
+  const direction = Float32Array.from({ length: dModel }, () => random.normal());
+  const scale = norm / normOf(direction);
+  return direction.map((value) => value * scale);
 }
 
 export function normOf(vector: Float32Array): number {
