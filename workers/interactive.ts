@@ -7,6 +7,7 @@ import type { EncodeInput, RequestEvent, RequestInput } from "../domain/request.
 import { maximumEncodeTokens } from "../domain/sae.ts";
 import { harvest } from "../engine/llm/harvest.ts";
 import type { LanguageModel } from "../engine/llm/model.ts";
+import { tokenTexts } from "../engine/llm/token-texts.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createBlobs } from "./blobs.ts";
 import type { Calls } from "./calls.ts";
@@ -124,7 +125,8 @@ async function encode(
   emit({ type: "started", data: { prompt_tokens: sequences.map((ids) => ids.length), runtime: model.runtime } });
   for (const [index, ids] of sequences.entries()) {
     signal.throwIfAborted();
-    const tokens = Array.from(ids, (id) => ({ id, text: tokenizer.textOf(id) }));
+    const texts = tokenTexts(ids, tokenizer);
+    const tokens = ids.map((id, position) => ({ id, text: texts[position]! }));
     for await (const batch of harvest(inTurn, [ids], { layers: [row.layer] })) {
       const active = await sae.opened.encode(batch.activations[0]!);
       const features = tokens.map((_, position) => {

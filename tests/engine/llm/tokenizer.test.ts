@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createChatRenderer, readChatTemplate } from "../../../engine/llm/chat-template.ts";
 import { createTokenStream } from "../../../engine/llm/streaming.ts";
+import { tokenTexts } from "../../../engine/llm/token-texts.ts";
 import { createTokenizer, readTokenizer } from "../../../engine/llm/tokenizer.ts";
 import { fixtureFolder } from "./fixtures.ts";
 
@@ -34,6 +35,18 @@ describe("the tokenizer", () => {
       }),
       { numRuns: 300, seed: 2 },
     );
+  });
+
+  it("the texts of tokens joined are the text, and a character of several tokens stands whole with the last of them", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), (text) => {
+        const texts = tokenTexts(tokenizer.encode(text), tokenizer);
+        expect(texts.join("")).toBe(text);
+        expect(texts.filter((piece) => piece.includes("\ufffd"))).toEqual([]);
+      }),
+      { numRuns: 300, seed: 3 },
+    );
+    expect(tokenTexts(tokenizer.encode("🦑").slice(0, -1), tokenizer).at(-1)).toContain("\ufffd");
   });
 
   it("a decoder of another kind is refused by name", () => {

@@ -1,0 +1,161 @@
+import { useEffect, useState } from "preact/hooks";
+import type { Feature, FeatureSort } from "../../domain/feature.ts";
+import type { Sae } from "../api/catalog.ts";
+import { type ProblemDetails, problemOf } from "../api/problem.ts";
+import { percent, shortNumber } from "../charts/ticks.ts";
+import { ProblemNotice } from "../elements/problem-notice.tsx";
+import { ScrollBox } from "../elements/scroll-box.tsx";
+import { useSettled } from "../elements/use-settled.ts";
+import { goTo, linkTo } from "../shell/router.ts";
+import { listFeatures } from "./feature-api.ts";
+import { FeatureFlags, FeatureWords } from "./feature-words.tsx";
+import { IndexOffer } from "./index-offer.tsx";
+
+interface FeatureListProps {
+  readonly sae: Sae;
+  readonly query: URLSearchParams;
+}
+
+const sorts: Readonly<Record<FeatureSort, string>> = {
+  index: "number",
+  firing_rate: "how often it fires",
+  max_activation: "largest activation",
+  decoder_norm: "decoder norm",
+  relevance: "relevance",
+};
+
+interface Found {
+  readonly features: readonly Feature[];
+  readonly cursor: string | null;
+  readonly problem: ProblemDetails | null;
+  readonly loading: boolean;
+}
+
+export function FeatureList({ sae, query }: FeatureListProps) {
+  const [words, setWords] = useState(query.get("query") ?? "");
+  const [sort, setSort] = useState<FeatureSort>((query.get("sort") as FeatureSort | null) ?? "firing_rate");
+  const asked = useSettled(words.trim());
+  const effective = asked === "" && sort === "relevance" ? "firing_rate" : sort;
+  const { found, more, reload } = useFound(sae.id, asked, effective);
+  useEffect(() => {
+    const said = {
+      ...(asked === "" ? {} : { query: asked }),
+      ...(effective === "firing_rate" ? {} : { sort: effective }),
+    };
+    goTo(linkTo("features", [sae.name], said), { replace: true });
+  }, [sae.name, asked, effective]);
+  const measured = found.features.some(({ firing_rate }) => firing_rate !== null);
+  return (
+    <>
+      <search class="feature-search">
+        <div class="field">
+          <label for="feature-words">Search labels and promoted tokens</label>
+          <input
+            id="feature-words"
+            type="search"
+            value={words}
+            onInput={(event) => {
+              if (words === "" && event.currentTarget.value !== "") setSort("relevance");
+              setWords(event.currentTarget.value);
+            }}
+          />
+        </div>
+        <div class="field">
+          <label for="feature-sort">Sorted by</label>
+          <select
+            id="feature-sort"
+            value={effective}
+            onChange={(event) => setSort(event.currentTarget.value as FeatureSort)}
+          >
+            {Object.entries(sorts).map(([name, title]) => (
+              <option key={name} value={name} disabled={name === "relevance" && asked === ""}>
+                {title}
+              </option>
+            ))}
+          </select>
+        </div>
+      </search>
+      {found.problem && <ProblemNotice problem={found.problem} retry={reload} />}
+      {!found.loading && !found.problem && !measured && asked === "" && <IndexOffer sae={sae} done={reload} />}
+      {found.features.length > 0 && <FeatureTable sae={sae} features={found.features} />}
+      {!found.loading && found.features.length === 0 && asked !== "" && (
+        <p class="empty">Nothing matches. Labels are searched by their words, tokens by what they begin with.</p>
+      )}
+      {found.loading && <p class="loading">Loading…</p>}
+      {found.cursor !== null && !found.loading && (
+        <button type="button" class="button more" onClick={more}>
+          Show more
+        </button>
+      )}
+    </>
+  );
+}
+
+function useFound(sae: string, query: string, sort: FeatureSort) {
+  const nothing: Found = { features: [], cursor: null, problem: null, loading: true };
+  const [found, setFound] = useState(nothing);
+  const [turn, setTurn] = useState(0);
+  const read = (cursor: string | null, signal: AbortSignal) => {
+    setFound((last) => ({ ...(cursor === null ? { ...nothing, features: last.features } : last), loading: true }));
+    listFeatures(sae, { query, sort, cursor }, signal).then(
+      ({ data, next_cursor }) =>
+        setFound((last) => ({
+          features: cursor === null ? data : [...last.features, ...data],
+          cursor: next_cursor,
+          problem: null,
+          loading: false,
+        })),
+      (error) => {
+        if (!signal.aborted) setFound({ ...nothing, problem: problemOf(error), loading: false });
+      },
+    );
+  };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `turn` reads it again; `read` closes over the rest.
+  useEffect(() => {
+    const controller = new AbortController();
+    read(null, controller.signal);
+    return () => controller.abort();
+  }, [sae, query, sort, turn]);
+  return {
+    found,
+    more: () => read(found.cursor, new AbortController().signal),
+    reload: () => setTurn((count) => count + 1),
+  };
+}
+
+function FeatureTable({ sae, features }: { readonly sae: Sae; readonly features: readonly Feature[] }) {
+  return (
+    <ScrollBox label="Features" class="table-box feature-table">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Feature</th>
+            <th scope="col">What it is</th>
+            <th scope="col" class="number">
+              Fires on
+            </th>
+            <th scope="col" class="number">
+              Largest
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {features.map((feature) => (
+            <tr key={feature.index}>
+              <th scope="row">
+                <a class="mono" href={linkTo("features", [sae.name, String(feature.index)])}>
+                  {feature.index}
+                </a>
+              </th>
+              <td>
+                <FeatureWords feature={feature} /> <FeatureFlags feature={feature} />
+              </td>
+              <td class="number">{feature.firing_rate === null ? "–" : percent(feature.firing_rate)}</td>
+              <td class="number">{feature.max_activation === null ? "–" : shortNumber(feature.max_activation)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </ScrollBox>
+  );
+}

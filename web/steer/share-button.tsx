@@ -1,0 +1,34 @@
+import { useState } from "preact/hooks";
+import { goTo, linkTo } from "../shell/router.ts";
+import { encodeForm } from "./share-link.ts";
+import type { SteerForm } from "./steer-form.ts";
+
+/** Copies an address that opens this form; the prompt stays behind the "#", which no server sees. */
+export function ShareButton({ form }: { readonly form: SteerForm }) {
+  const [said, setSaid] = useState("");
+  const share = async () => {
+    goTo(linkTo("steer", [], { form: encodeForm(form) }), { replace: true });
+    const copied = await copyText(location.href);
+    setSaid(copied ? "Copied." : "The link is in the address bar.");
+  };
+  return (
+    <div class="button-row">
+      <span class="small soft" role="status">
+        {said}
+      </span>
+      <button type="button" class="button" onClick={share}>
+        Copy link
+      </button>
+    </div>
+  );
+}
+
+/** false where the browser gives no clipboard, as on plain http beside localhost. */
+export async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
