@@ -7,6 +7,7 @@ import { benchQuantized } from "./quantized.ts";
 import { benchSaeGrowth } from "./sae-growth.ts";
 import { benchSaeLayers } from "./sae-layers.ts";
 import { benchSaeStep } from "./sae-step.ts";
+import { benchUpload } from "./upload.ts";
 
 /** By name. A new benchmark is a file of its own and one line here. */
 const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = {
@@ -18,6 +19,7 @@ const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = 
   "sae-growth": benchSaeGrowth,
   "sae-layers": benchSaeLayers,
   "sae-step": benchSaeStep,
+  upload: benchUpload,
 };
 
 const name = process.argv[2] ?? "";
