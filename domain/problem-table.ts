@@ -203,6 +203,11 @@ export const problemTable = {
     title: "The steering edit is against its rules",
     fix: "See which ops take which units and values in the description of `steering`.",
   },
+  STEERING_OVERFLOW: {
+    status: 422,
+    title: "The steering takes the model's numbers out of range",
+    fix: "Lower the values of the edits on the layer that `detail` names.",
+  },
   SELECTION_EMPTY: {
     status: 422,
     title: "The edit selects no token",
@@ -313,6 +318,33 @@ export const problemTable = {
     status: 422,
     title: "The secret cannot be decrypted",
     fix: "The operator's SECRETS_KEY is another than when it was stored: delete the secret and create it again.",
+  },
+  DISK_SPACE_INSUFFICIENT: {
+    status: 422,
+    title: "The worker's disk has too little room",
+    fix: "Free the space that `detail` names in the worker's DATA_DIR, or import fewer layers at a time.",
+  },
+  HUB_ACCESS_REFUSED: {
+    status: 422,
+    title: "The hub does not give this",
+    fix: "Store a token of an account that has access (POST /v1/secrets) and name it as `token_secret`.",
+  },
+  HUB_NOT_FOUND: {
+    status: 422,
+    title: "The hub has no such thing",
+    fix: "Check repository, revision and layer.",
+  },
+  HUB_RATE_LIMITED: {
+    status: 429,
+    title: "The hub wants fewer requests",
+    fix: "Wait, then resume the job: what has arrived is kept.",
+    retryable: true,
+  },
+  HUB_UNAVAILABLE: {
+    status: 502,
+    title: "The hub could not serve this",
+    fix: "Resume the job or submit it again: what has arrived is kept.",
+    retryable: true,
   },
   OUTBOUND_REFUSED: {
     status: 422,

@@ -10,6 +10,7 @@ import { ChatTemplateError } from "../engine/llm/chat-template.ts";
 import { CacheTooLargeError, type GenerationEvent } from "../engine/llm/generation.ts";
 import type { GeneratedToken, GenerationEnd, Generator } from "../engine/llm/generator.ts";
 import type { LanguageModel } from "../engine/llm/model.ts";
+import { SteeringOverflowError } from "../engine/llm/steering.ts";
 import type { Tokenizer } from "../engine/llm/tokenizer.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import type { WorkerModel, WorkerSae } from "./open-models.ts";
@@ -51,9 +52,15 @@ export async function complete(parts: CompletionParts): Promise<void> {
     await Promise.all(planned.map((plan, index) => generate(plan, streams[index]!, parts)));
   } catch (error) {
     together.abort();
-    if (error instanceof CacheTooLargeError) throw new Problem("MEMORY_INSUFFICIENT", error.message);
-    throw error;
+    throw refusalOf(error);
   }
+}
+
+/** What the engine found out is the request's own doing. */
+function refusalOf(error: unknown): unknown {
+  if (error instanceof CacheTooLargeError) return new Problem("MEMORY_INSUFFICIENT", error.message);
+  if (!(error instanceof SteeringOverflowError)) return error;
+  return fieldProblem("STEERING_OVERFLOW", `/steering/edits/${error.edit}`, error.message);
 }
 
 function promptIds(input: CompletionInput, model: WorkerModel): Int32Array[] {

@@ -5,7 +5,7 @@
 
 import type { Graph, Value } from "../onnx/graph.ts";
 import { ifElse } from "../ops/control.ts";
-import { abs, add, cast, div, equal, greater, mul, sqrt, where } from "../ops/elementwise.ts";
+import { abs, add, cast, div, equal, greater, less, mul, sqrt, where } from "../ops/elementwise.ts";
 import { gather, slice } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
 import { reduceSum, reduceSumSquare } from "../ops/reduce.ts";
@@ -15,6 +15,8 @@ import type { DecoderConfig } from "./config.ts";
 
 /** Edits of one sequence and layer that share a product. */
 export const editLanes = 16;
+/** ‖h'‖² beyond it is lost in float32: a norm would make zeros of the stream, and finite logits of those. */
+const largestSquare = 3e38;
 
 export interface EditInputs {
   /** [layers + 1]: chunks of layer l are offsets[l] … offsets[l+1] − 1. */
@@ -81,7 +83,7 @@ export function openGates(h: Value, gates: Value, layer: number, edits: EditInpu
   )[0]!;
 }
 
-/** h [S·T, D] after the edits of this layer, and ‖change‖/‖h‖ of each edit [C_l, S, T, 16]. */
+/** h [S·T, D] after the edits of this layer, and ‖change‖/‖h‖ of each edit [C_l, S, T, 16], infinite where they leave nothing of h in float32. */
 export function applyEdits(
   h: Value,
   gates: Value,
@@ -108,7 +110,9 @@ export function applyEdits(
       const directionNorm = unsqueeze(sqrt(reduceSumSquare(directions, [-1])), [2]);
       const streamNorm = sqrt(reduceSumSquare(streams, [-1], { keepDims: true }));
       const changed = add(h, reshape(change, h.shape));
-      return [changed, div(mul(abs(amount), directionNorm), streamNorm)];
+      const isWithin = less(reduceSumSquare(bySequence(changed, reshape), [-1], { keepDims: true }), largestSquare);
+      const relative = div(mul(abs(amount), directionNorm), streamNorm);
+      return [changed, where(isWithin, relative, Number.POSITIVE_INFINITY)];
     },
     () => [identity(h), home.constant(new Float32Array(), "float32", [0, 0, 0, editLanes])],
     { shapes: [h.shape, strengthShape] },

@@ -4,7 +4,7 @@ import { columnsFor, KeyValueCache } from "./cache.ts";
 import type { Sequence } from "./generation.ts";
 import type { LanguageModel } from "./model.ts";
 import { editDigest, firstPrefixKey, nextPrefixKey, type PrefixChunk, type PrefixStore } from "./prefix-store.ts";
-import { countEdits, layOutEdits, type SteeringEdit } from "./steering.ts";
+import { countEdits, expectWithinFloat32, layOutEdits, type SteeringEdit } from "./steering.ts";
 
 /** To copy this many is quicker than to run one. */
 const knownChunksPerTurn = 16;
@@ -82,12 +82,14 @@ export function createPromptReader(
       cache: true,
       ...(packed ? { edits: packed } : {}),
     });
+    const counts = packed && layout ? countEdits(result, packed, layout, 0, tokens) : [];
+    const described = `the prompt's tokens ${start} to ${start + tokens - 1}`;
+    expectWithinFloat32(counts, sequence.request.edits, described, edits);
     // Nothing that is not finite gets into memory that others will use.
     const remembered = [result.newKeys, result.newStates].map((layers) => layers.findLast(({ length }) => length > 0));
     if (!remembered.every((array) => array?.every(Number.isFinite) ?? true)) {
-      throw new RangeError(`the prompt's tokens ${start} to ${start + tokens - 1} give something that is not a number`);
+      throw new RangeError(`${described} give something that is not a number`);
     }
-    const counts = packed && layout ? countEdits(result, packed, layout, 0, tokens) : [];
     const { newKeys, newValues, newStates, newConvolutions, newLengths } = result;
     const cached = { newKeys, newValues, newStates, newConvolutions, newLengths };
     return { tokens, cached, logits: last ? result.logits : null, counts };

@@ -4,7 +4,7 @@ import { columnsFor, KeyValueCache } from "./cache.ts";
 import { columnGroup, type ForwardResult, type PackedEdits } from "./forward.ts";
 import type { Sequence } from "./generation.ts";
 import type { LanguageModel } from "./model.ts";
-import { countEdits, type EditLayout, layOutEdits, selectsToken } from "./steering.ts";
+import { countEdits, type EditLayout, expectWithinFloat32, layOutEdits, selectsToken } from "./steering.ts";
 
 export interface RunningBatch {
   readonly sequences: readonly Sequence[];
@@ -47,11 +47,13 @@ export function createRunningBatch(model: LanguageModel, grantedBytes: () => num
     return selectsToken(request.edits[edit]!, position, () => model.tokenizer.isSpecial(sampled.at(-1)!));
   }
 
-  function count(result: ForwardResult, packed: PackedEdits | undefined): void {
-    if (!packed || !layout) return;
-    for (const [s, { request, tally }] of sequences.entries()) {
-      if (request.edits.length > 0) tally.add(countEdits(result, packed, layout, s, 1), "generation");
-    }
+  /** @throws SteeringOverflowError */
+  function count(result: ForwardResult, packed: PackedEdits | undefined, s: number): void {
+    const { request, tally, sampled } = sequences[s]!;
+    if (!packed || !layout || request.edits.length === 0) return;
+    const counts = countEdits(result, packed, layout, s, 1);
+    expectWithinFloat32(counts, request.edits, `tokens ${sampled.length} and later of the answer`);
+    tally.add(counts, "generation");
   }
 
   return {
@@ -81,11 +83,11 @@ export function createRunningBatch(model: LanguageModel, grantedBytes: () => num
         cache: true,
         ...(packed ? { edits: packed } : {}),
       });
-      count(result, packed);
       const { vocabulary } = model.config;
       cache.takeStates(result);
       const ended = sequences.filter((sequence, s) => {
         try {
+          count(result, packed, s);
           const done = sequence.take(result.logits.subarray(s * vocabulary, (s + 1) * vocabulary));
           cache.append(s, result, s, 1, 1);
           return done;

@@ -147,7 +147,7 @@ function placeEdits(layers: number, sequences: readonly (readonly SteeringEdit[]
 export interface EditCounts {
   /** Tokens on which it acted: selected, and the gate open. */
   readonly tokens: number;
-  /** Sum of ‖change‖/‖h‖ over them. */
+  /** Sum of ‖change‖/‖h‖ over them; not finite where the layer's edits left nothing of h in float32. */
   readonly change: number;
 }
 
@@ -172,6 +172,37 @@ export function countEdits(
     }
     return { tokens: acted, change };
   });
+}
+
+/** An edit took the residual stream of a token beyond float32: nothing that follows from it means anything. */
+export class SteeringOverflowError extends RangeError {
+  override readonly name = "SteeringOverflowError";
+  readonly layer: number;
+  /** Index among the request's edits: the first of those that acted on the token at this layer. */
+  readonly edit: number;
+
+  constructor(layer: number, edit: number, tokens: string) {
+    super(`${tokens} give something that is not a number after the edits of layer ${layer}`);
+    this.layer = layer;
+    this.edit = edit;
+  }
+}
+
+/**
+ * Looks whether the edits left some tokens within float32. `which`: the edit of each count, as in `SteeringTally.add`.
+ *
+ * @throws SteeringOverflowError naming the lowest layer that did not; `tokens` is what its message calls them
+ */
+export function expectWithinFloat32(
+  counts: readonly EditCounts[],
+  edits: readonly SteeringEdit[],
+  tokens: string,
+  which?: readonly number[],
+): void {
+  const beyond = counts
+    .flatMap(({ change }, i) => (Number.isFinite(change) ? [] : [which ? which[i]! : i]))
+    .sort((a, b) => edits[a]!.layer - edits[b]!.layer || a - b);
+  if (beyond.length > 0) throw new SteeringOverflowError(edits[beyond[0]!]!.layer, beyond[0]!, tokens);
 }
 
 export interface SteeringTally {

@@ -196,25 +196,33 @@ describe("the generator", () => {
     expect(generator.load).toEqual({ active: 0, waiting: 0, cacheBytes: 0 });
   });
 
-  it("a request whose edit leaves the numbers ends alone with the reason, and its slot serves the next", async () => {
-    const beyond: SteeringEdit = {
-      layer: 0,
-      direction: new Float32Array(model.config.dModel).fill(1e30),
-      c0: 1e10,
+  it("a request whose edits leave float32 ends alone and names the layer, and its slot serves the next", async () => {
+    const beyond = (layer: number, size: number): SteeringEdit => ({
+      layer,
+      direction: new Float32Array(model.config.dModel).fill(1e10),
+      c0: size / 1e10,
       c1: 0,
       c2: 0,
       selection: { prompt: new Uint8Array(20), generation: { from: 3, to: 40 }, excludeSpecial: false },
-    };
+    });
     const idsOf = (length: number) => Int32Array.from({ length }, (_, i) => 3 + ((7 * i + length) % 300));
-    const others = [9, 11, 13].map((length) => ({ promptIds: idsOf(length), maxTokens: 24 }));
+    const others = [9, 11, 13].map((length) => ({
+      ...{ promptIds: idsOf(length), maxTokens: 24, logprobs: 2, edits: [someEdit(1, length, length)] },
+    }));
     const generator = createGenerator(model);
     const alone: Answer[] = [];
     for (const request of others) alone.push(await answer(generator, request));
     const together = others.map((request) => answer(generator, request));
-    const spoilt = answer(generator, { promptIds: idsOf(20), maxTokens: 40, edits: [beyond] });
-    await expect(spoilt).rejects.toThrow(/not a number/);
-    expect((await answer(generator, others[0]!)).ids).toEqual(alone[0]!.ids);
-    expect((await Promise.all(together)).map(({ ids }) => ids)).toEqual(alone.map(({ ids }) => ids));
+    // Of 1e30 not even the square is left: a norm makes zeros of it, and finite logits that say nothing.
+    const spoilt = [[beyond(2, 1e30)], [beyond(1, 1e40), beyond(0, 1e5)]].map((edits) =>
+      answer(generator, { promptIds: idsOf(20), maxTokens: 40, edits }),
+    );
+    await expect(spoilt[0]).rejects.toMatchObject({ name: "SteeringOverflowError", layer: 2, edit: 0 });
+    await expect(spoilt[1]).rejects.toMatchObject({ layer: 1, edit: 0, message: expect.stringContaining("layer 1") });
+    expect(await answer(generator, others[0]!)).toEqual({ ...alone[0]!, end: expect.anything() });
+    expect((await Promise.all(together)).map(({ ids, logprobs }) => [ids, logprobs])).toEqual(
+      alone.map(({ ids, logprobs }) => [ids, logprobs]),
+    );
   });
 
   it("a reader who leaves takes the request out of the batch", async () => {
