@@ -16,7 +16,12 @@ const folders = [
 ];
 
 /** The projects whose tests use a database share one server for the whole run. */
-const withDatabase = new Set(["docs", "http", "platform", "web", "workers"]);
+const withDatabase = new Set(["docs", "http", "platform", "workers"]);
+
+function setupOf(project: string): string[] {
+  if (project === "web") return ["tests/web/stack.ts"];
+  return withDatabase.has(project) ? ["tests/support/global-setup.ts"] : [];
+}
 
 export default defineConfig({
   test: {
@@ -28,7 +33,7 @@ export default defineConfig({
       test: {
         name,
         include: [`tests/${name}/**/*.test.ts`],
-        globalSetup: withDatabase.has(name) ? ["tests/support/global-setup.ts"] : [],
+        globalSetup: setupOf(name),
       },
     })),
   },

@@ -23,7 +23,8 @@ export function formatBytes(bytes: number): string {
 
 /** 75 → "1 min 15 s" */
 export function formatSeconds(seconds: number): string {
-  if (seconds < 60) return `${seconds < 10 ? few.format(Math.max(0, seconds)) : Math.round(seconds)} s`;
+  if (seconds < 1) return `${Math.round(1000 * Math.max(0, seconds))} ms`;
+  if (seconds < 60) return `${seconds < 10 ? few.format(seconds) : Math.round(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

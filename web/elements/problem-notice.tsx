@@ -15,7 +15,7 @@ export function ProblemNotice({ problem, retry }: Props) {
       <p>{problem.detail}</p>
       {fix !== null && (
         <p>
-          <strong>What to do:</strong> {fix}
+          <strong>What to do:</strong> {withCode(fix)}
         </p>
       )}
       {problem.errors !== undefined && problem.errors.length > 0 && (
@@ -43,4 +43,9 @@ export function ProblemNotice({ problem, retry }: Props) {
       )}
     </section>
   );
+}
+
+/** The table writes names of fields between backticks. */
+function withCode(text: string) {
+  return text.split("`").map((part, i) => (i % 2 === 1 ? <code key={part}>{part}</code> : part));
 }

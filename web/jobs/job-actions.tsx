@@ -1,6 +1,5 @@
 import { isOver, type Job } from "../api/follow-job.ts";
 import { announce } from "../elements/announcer.tsx";
-import { pages } from "../shell/pages.ts";
 import { linkTo } from "../shell/router.ts";
 
 /** Where a finished job's result has a page of its own. */
@@ -17,13 +16,12 @@ interface Props {
 
 export function JobActions({ job, cancel, resume }: Props) {
   const result = resultPages[job.kind];
-  const resultPage = pages.find(({ path }) => path === result?.page);
   const asked = job.cancel_requested_at !== null;
   const stopped = job.state === "failed" || job.state === "canceled";
   return (
     <div class="button-row">
-      {result && resultPage && !stopped && (
-        <a class="button primary" href={linkTo(resultPage.path, [job.id])}>
+      {result && !stopped && (
+        <a class="button primary" href={linkTo(result.page, [job.id])}>
           {result.words}
         </a>
       )}

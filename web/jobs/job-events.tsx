@@ -1,4 +1,5 @@
 import type { JobEvent } from "../api/follow-job.ts";
+import { formatCount } from "../elements/format.ts";
 
 /** Progress is shown as a bar, and would bury the rest. */
 const quiet = new Set(["progress", "metrics"]);
@@ -29,6 +30,11 @@ export function JobEvents({ events }: { readonly events: readonly JobEvent[] }) 
 function wordsOf(data: Readonly<Record<string, unknown>>): string {
   return Object.entries(data)
     .filter(([, value]) => value !== null && (typeof value !== "object" || Array.isArray(value)))
-    .map(([key, value]) => `${key.replaceAll("_", " ")} ${Array.isArray(value) ? value.length : String(value)}`)
+    .map(([key, value]) => `${key.replaceAll("_", " ")} ${shown(value)}`)
     .join(", ");
+}
+
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return String(value.length);
+  return typeof value === "number" ? formatCount(value) : String(value);
 }

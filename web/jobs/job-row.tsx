@@ -38,7 +38,7 @@ function subjectOf({ input, metadata }: Job): string {
   const given = metadata.title ?? input.name;
   if (typeof given === "string") return given;
   const benchmarks = input.benchmarks;
-  if (Array.isArray(benchmarks)) return `${benchmarks.length} benchmarks`;
+  if (Array.isArray(benchmarks)) return benchmarks.length === 1 ? "1 benchmark" : `${benchmarks.length} benchmarks`;
   const layers = input.layers;
   return Array.isArray(layers) ? `layers ${layers.join(", ")}` : "";
 }

@@ -10,5 +10,17 @@ export interface PageEntry {
 }
 
 export const pages: readonly PageEntry[] = [
+  {
+    path: "coverage",
+    title: "Coverage",
+    load: async () => (await import("../coverage/coverage-page.tsx")).CoveragePage,
+  },
+  { path: "steer", title: "Steer", load: async () => (await import("../steer/steer-page.tsx")).SteerPage },
+  {
+    path: "features",
+    title: "Features",
+    load: async () => (await import("../features/features-page.tsx")).FeaturesPage,
+  },
+  { path: "train", title: "Train", load: async () => (await import("../train/train-page.tsx")).TrainPage },
   { path: "jobs", title: "Jobs", load: async () => (await import("../jobs/jobs-page.tsx")).JobsPage },
 ];
