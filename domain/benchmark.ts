@@ -149,12 +149,17 @@ export type MergeSuggestion = Static<typeof MergeSuggestion>;
 
 export const BenchmarkAnalyzeResult = Type.Object(
   {
-    benchmarks: Type.Array(
-      Type.Pick(BenchmarkFigures, ["name", "dataset_id", "samples", "features", "redundancy", "coverage_auc"]),
-    ),
+    benchmarks: Type.Array(BenchmarkFigures),
     overlap: Type.Intersect([Matrix], { description: "[i][j] = |Fi ∩ Fj| / |Fi|; null where Fi is empty" }),
     overlap_min: Type.Intersect([Matrix], { description: "[i][j] = |Fi ∩ Fj| / min(|Fi|, |Fj|)" }),
-    artifacts: Type.Record(Type.String(), Type.String(), { description: "name → artifact id" }),
+    jaccard: Type.Intersect([Matrix], { description: "[i][j] = |Fi ∩ Fj| / |Fi ∪ Fj|" }),
+    order: Type.Array(Type.Integer(), { description: "of the benchmarks for display: similar ones side by side" }),
+    features: Type.Integer({ description: "of all benchmarks together" }),
+    merge: Type.Array(MergeSuggestion),
+    artifacts: Type.Record(Type.String(), Type.String(), {
+      description:
+        "name → artifact id: analysis (everything, as JSON), page (the same for people), CSV tables, SVG pictures",
+    }),
   },
   { title: "BenchmarkAnalyzeResult" },
 );

@@ -8,6 +8,8 @@ export function createCatalog(calls: Calls, workspaceId: string): Catalog {
     sae: (id) => calls.call("catalog.sae", { workspaceId, id }),
     variant: (id) => calls.call("catalog.variant", { workspaceId, id }),
     maxActivation: (saeId, feature) => calls.call("catalog.max_activation", { workspaceId, id: saeId, feature }),
+    labels: (saeId, features) => calls.call("catalog.labels", { workspaceId, id: saeId, features }),
+    registers: (saeId) => calls.call("catalog.registers", { workspaceId, id: saeId }),
     dataset: (id) => calls.call("catalog.dataset", { workspaceId, id }),
     artifact: (id) => calls.call("catalog.artifact", { workspaceId, id }),
     children: (jobId) => calls.call("catalog.children", { workspaceId, id: jobId }),

@@ -11,6 +11,7 @@ import { openArtifactStore } from "../platform/artifacts/open.ts";
 import type { ArtifactStore } from "../platform/artifacts/store.ts";
 import { createLog } from "../platform/log.ts";
 import { createOutbound, type Outbound } from "../platform/outbound.ts";
+import { placeOf } from "../platform/outbound-addresses.ts";
 import { createBlobs } from "./blobs.ts";
 import { makeScratch, tidyCache } from "./cache-folder.ts";
 import { createCalls } from "./calls.ts";
@@ -32,6 +33,7 @@ interface Runtime {
   readonly residency: Residency;
   readonly store: ArtifactStore;
   readonly outbound: Outbound;
+  readonly hubOutbound: Outbound;
   /** Null on a batch worker. */
   readonly interactive: Interactive | null;
   /** Empty on an interactive worker. */
@@ -103,8 +105,11 @@ export function createDevice(send: (message: FromDevice) => void): Device {
       runtime: runtimeName(config.platform.DEVICE),
       ...(config.class === "batch" ? await trainingRates(config.threads) : {}),
     };
-    const outbound = createOutbound(config.platform.OUTBOUND_ALLOW);
-    return { config, log, residency, store, outbound, handlers, interactive, capability };
+    const { OUTBOUND_ALLOW, HF_ENDPOINT } = config.platform;
+    const outbound = createOutbound(OUTBOUND_ALLOW);
+    // What the operator names as the hub may be inside, but no other request gets there by it.
+    const hubOutbound = createOutbound([...OUTBOUND_ALLOW, placeOf(HF_ENDPOINT)]);
+    return { config, log, residency, store, outbound, hubOutbound, handlers, interactive, capability };
   }
 
   /** Of the CPU, where the sparse part of a training runs on every device. */
@@ -138,20 +143,29 @@ export function createDevice(send: (message: FromDevice) => void): Device {
   }
 
   async function outcomeOf(job: JobAssignment, signal: AbortSignal): Promise<JobOutcome> {
-    const { config, log, residency, store, outbound, handlers } = runtime!;
+    const { config, log, residency, store, outbound, hubOutbound, handlers } = runtime!;
     const scratch = await makeScratch(config.cacheFolder);
     const blobs = createBlobs(store, job.workspaceId);
+    const secret: JobContext["secret"] = (name, url) =>
+      calls.call("secret.reveal", { workspaceId: job.workspaceId, name, host: new URL(url).host });
     const context: JobContext = {
       workspaceId: job.workspaceId,
       jobId: job.jobId,
       blobs,
       catalog: createCatalog(calls, job.workspaceId),
       residency,
+      measured: {
+        find: (keys) => calls.call("measured.find", { workspaceId: job.workspaceId, keys }),
+        keep: (measured) => calls.call("measured.keep", { workspaceId: job.workspaceId, measured }),
+      },
       settings: settingsOf(config),
       log,
       outbound,
-      secret: (name, url) =>
-        calls.call("secret.reveal", { workspaceId: job.workspaceId, name, host: new URL(url).host }),
+      secret,
+      async hubAccess(tokenSecret) {
+        const { HF_ENDPOINT: endpoint, HF_TOKEN } = config.platform;
+        return { endpoint, token: tokenSecret ? await secret(tokenSecret, endpoint) : HF_TOKEN, outbound: hubOutbound };
+      },
       signal,
       checkpoint: job.checkpoint,
       scratch,

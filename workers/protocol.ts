@@ -6,7 +6,17 @@
 import type { ProblemDetails } from "../domain/problem.ts";
 import type { StoredBlob } from "../platform/artifacts/store.ts";
 import type { Config } from "../platform/config.ts";
-import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow, VariantRow } from "./records.ts";
+import type { MeasuredFeatures, NewMeasuredFeatures } from "../platform/measured-features.ts";
+import type {
+  ArtifactRow,
+  ChildRow,
+  DatasetRow,
+  FeatureLabel,
+  ModelRow,
+  NamedKind,
+  SaeRow,
+  VariantRow,
+} from "./records.ts";
 
 /** Why running work is asked to stop before its end. */
 export type StopReason = "cancel" | "preempt";
@@ -120,6 +130,7 @@ export interface JobOutput {
   readonly artifacts?: readonly ProducedArtifact[];
   readonly models?: readonly ProducedModel[];
   readonly saes?: readonly ProducedSae[];
+  readonly featureIndexes?: readonly ProducedFeatureIndex[];
 }
 
 /** A blob already in the store that becomes an artifact of the workspace. */
@@ -173,6 +184,19 @@ export interface ProducedSae {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+export interface ProducedFeatureIndex {
+  readonly saeId: string;
+  readonly datasetId: string;
+  /** Without those at position 0. */
+  readonly tokens: number;
+  readonly sequences: number;
+  /** A line of FeatureValues for each feature: too many for a message. */
+  readonly rows: StoredBlob;
+  /** Among the artifacts of the same output. */
+  readonly detailsArtifactId: string;
+  readonly summaryArtifactId: string;
+}
+
 interface Named {
   readonly workspaceId: string;
   readonly id: string;
@@ -188,6 +212,10 @@ export interface SupervisorCalls {
   "catalog.artifact": { params: Named; value: ArtifactRow };
   "catalog.children": { params: Named; value: ChildRow[] };
   "catalog.taken": { params: { workspaceId: string; kind: NamedKind; names: readonly string[] }; value: string[] };
+  "catalog.labels": { params: Named & { readonly features: readonly number[] }; value: FeatureLabel[] };
+  "catalog.registers": { params: Named; value: number[] };
+  "measured.find": { params: { workspaceId: string; keys: readonly string[] }; value: MeasuredFeatures[] };
+  "measured.keep": { params: { workspaceId: string; measured: NewMeasuredFeatures }; value: null };
   "secret.reveal": { params: { workspaceId: string; name: string; host: string }; value: string };
   "job.checkpoint": { params: { jobId: string; checkpoint: CheckpointPointer }; value: null };
 }

@@ -71,6 +71,11 @@ export interface ArtifactRow {
   readonly contentType: string;
 }
 
+export interface FeatureLabel {
+  readonly feature: number;
+  readonly label: string;
+}
+
 /** A job that another one waited for. */
 export interface ChildRow {
   readonly id: string;

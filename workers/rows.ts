@@ -1,7 +1,8 @@
 /** Database rows in the shape that handlers read. A name or an id finds a row; another workspace's never. */
 import { Problem, type ProblemCode } from "../domain/problem.ts";
 import type { Edit } from "../domain/steering.ts";
-import { maxActivationOf } from "../platform/features.ts";
+import { labelsOf, maxActivationOf, registersOf } from "../platform/features.ts";
+import { findMeasured, keepMeasured } from "../platform/measured-features.ts";
 import type { Platform } from "../platform/platform.ts";
 import type { CallHandlers } from "./device-link.ts";
 import {
@@ -143,7 +144,7 @@ async function readTaken(
   return rows.map((row) => row.name);
 }
 
-/** The calls of a device that only read. */
+/** The calls of a device that do not touch the job it runs. */
 export function readOnlyCalls({ db, secrets }: Pick<Platform, "db" | "secrets">): Omit<CallHandlers, "job.checkpoint"> {
   return {
     "catalog.model": ({ workspaceId, id }) => readModel(db, workspaceId, id),
@@ -152,6 +153,16 @@ export function readOnlyCalls({ db, secrets }: Pick<Platform, "db" | "secrets">)
     "catalog.max_activation": async ({ workspaceId, id, feature }) => {
       const sae = await db.sae.findFirst({ where: { id, workspace_id: workspaceId }, select: { id: true } });
       return sae && (await maxActivationOf(db, sae.id, feature));
+    },
+    "catalog.labels": async ({ workspaceId, id, features }) => {
+      const sae = await readSae(db, workspaceId, id);
+      return [...(await labelsOf(db, sae.id, features))].map(([feature, label]) => ({ feature, label }));
+    },
+    "catalog.registers": ({ workspaceId, id }) => registersOf(db, workspaceId, id),
+    "measured.find": ({ workspaceId, keys }) => findMeasured(db, workspaceId, keys),
+    "measured.keep": async ({ workspaceId, measured }) => {
+      await keepMeasured(db, workspaceId, measured);
+      return null;
     },
     "catalog.dataset": ({ workspaceId, id }) => readDataset(db, workspaceId, id),
     "catalog.artifact": ({ workspaceId, id }) => readArtifact(db, workspaceId, id),

@@ -82,6 +82,19 @@ export function featureRedundancy(counts_F: Uint32Array, total: number): number 
   return ((total + 1) * sumOfShares(groups)) / groups.active ** 2;
 }
 
+/**
+ * Expected number of features that n random samples activate, Σ_j [1 − C(N − m_j, n) / C(N, n)], for each n of `drawn`.
+ *
+ * @throws RangeError when a count or a size exceeds N
+ */
+export function expectedFeatures(counts_F: Uint32Array, total: number, drawn: readonly number[]): Float64Array {
+  const groups = groupCounts(counts_F, total);
+  return Float64Array.from(drawn, (size) => {
+    assertCount("drawn samples", size, total);
+    return groups.active === 0 || size === 0 ? 0 : groups.active * coverageAt(groups, total, size);
+  });
+}
+
 /** Features with equal m_j are one group: real benchmarks have far fewer distinct counts than features. */
 interface CountGroups {
   readonly active: number;

@@ -16,7 +16,9 @@ export interface OverlapMatrices {
   readonly overlapMin_DD: Float64Array;
   /** |F(D_i) ∩ F(D_j)| / |F(D_i) ∪ F(D_j)| */
   readonly jaccard_DD: Float64Array;
-  /** Share of F(D_i) that no other benchmark activates. 1 for a single benchmark. */
+  /** Features of F(D_i) that no other benchmark activates: what the suite loses without it. */
+  readonly unique_D: Uint32Array;
+  /** The same as a share of F(D_i). 1 for a single benchmark. */
   readonly uniqueness_D: Float64Array;
 }
 
@@ -40,7 +42,7 @@ export function overlapMatrices(counts: readonly Uint32Array[]): OverlapMatrices
   const shared_DD = new Uint32Array(size * size);
   for (let i = 0; i < size; i++) {
     for (let j = i; j < size; j++) {
-      const shared = intersectionSize(bits[i]!, bits[j]!);
+      const shared = sharedFeatures(bits[i]!, bits[j]!);
       shared_DD[i * size + j] = shared;
       shared_DD[j * size + i] = shared;
     }
@@ -59,7 +61,9 @@ export function overlapMatrices(counts: readonly Uint32Array[]): OverlapMatrices
       jaccard_DD[at] = shared / (features_D[i]! + features_D[j]! - shared);
     }
   }
-  return { size, features_D, shared_DD, overlap_DD, overlapMin_DD, jaccard_DD, uniqueness_D: uniqueness(bits) };
+  const unique_D = uniqueFeatures(bits);
+  const uniqueness_D = Float64Array.from(unique_D, (unique, i) => unique / features_D[i]!);
+  return { size, features_D, shared_DD, overlap_DD, overlapMin_DD, jaccard_DD, unique_D, uniqueness_D };
 }
 
 /** A D × D matrix as nested arrays for JSON; undefined ratios become null. */
@@ -67,6 +71,13 @@ export function matrixRows(matrix_DD: Float64Array, size: number): (number | nul
   return Array.from({ length: size }, (_, i) =>
     Array.from(matrix_DD.subarray(i * size, (i + 1) * size), (value) => (Number.isNaN(value) ? null : value)),
   );
+}
+
+/** Features that any of the benchmarks activates. */
+export function countTogether(counts: readonly Uint32Array[]): number {
+  const any = new Uint8Array(counts[0]?.length ?? 0);
+  for (const counts_F of counts) for (let f = 0; f < any.length; f++) any[f]! |= counts_F[f]! > 0 ? 1 : 0;
+  return any.reduce((sum, one) => sum + one, 0);
 }
 
 function activeBits(counts_F: Uint32Array): Uint32Array {
@@ -77,13 +88,14 @@ function activeBits(counts_F: Uint32Array): Uint32Array {
   return bits;
 }
 
-function intersectionSize(a: Uint32Array, b: Uint32Array): number {
+/** |F_i ∩ F_j| of two sets as bits. */
+export function sharedFeatures(a: Uint32Array, b: Uint32Array): number {
   let size = 0;
   for (let word = 0; word < a.length; word++) size += popCount(a[word]! & b[word]!);
   return size;
 }
 
-function uniqueness(bits: readonly Uint32Array[]): Float64Array {
+function uniqueFeatures(bits: readonly Uint32Array[]): Uint32Array {
   const words = bits[0]!.length;
   const once = new Uint32Array(words);
   const twice = new Uint32Array(words);
@@ -93,14 +105,10 @@ function uniqueness(bits: readonly Uint32Array[]): Float64Array {
       once[word]! |= active[word]!;
     }
   }
-  return Float64Array.from(bits, (active) => {
+  return Uint32Array.from(bits, (active) => {
     let unique = 0;
-    let all = 0;
-    for (let word = 0; word < words; word++) {
-      unique += popCount(active[word]! & ~twice[word]!);
-      all += popCount(active[word]!);
-    }
-    return unique / all;
+    for (let word = 0; word < words; word++) unique += popCount(active[word]! & ~twice[word]!);
+    return unique;
   });
 }
 

@@ -4,9 +4,19 @@
  */
 import type { Readable } from "node:stream";
 import type { StoredBlob } from "../../platform/artifacts/store.ts";
+import type { MeasuredFeatures, NewMeasuredFeatures } from "../../platform/measured-features.ts";
 import type { Outbound } from "../../platform/outbound.ts";
 import type { CheckpointPointer, JobOutput, Progress, StopReason } from "../protocol.ts";
-import type { ArtifactRow, ChildRow, DatasetRow, ModelRow, NamedKind, SaeRow, VariantRow } from "../records.ts";
+import type {
+  ArtifactRow,
+  ChildRow,
+  DatasetRow,
+  FeatureLabel,
+  ModelRow,
+  NamedKind,
+  SaeRow,
+  VariantRow,
+} from "../records.ts";
 import type { Residency } from "../residency.ts";
 
 export interface JobContext {
@@ -15,12 +25,15 @@ export interface JobContext {
   readonly blobs: Blobs;
   readonly catalog: Catalog;
   readonly residency: Residency;
+  readonly measured: Measured;
   readonly settings: HandlerSettings;
   readonly log: Log;
   /** The only way out to other hosts. */
   readonly outbound: Outbound;
   /** The value of a secret of the workspace, for a request to this address. Neither logged nor part of any output. */
   secret(name: string, url: string | URL): Promise<string>;
+  /** With the token of this secret, or the operator's. */
+  hubAccess(tokenSecret: string | undefined): Promise<HubAccess>;
   /** Aborted with a StopReason; a handler notices at its next step, keeps what it has and throws `Stopped`. */
   readonly signal: AbortSignal;
   /** State left by an earlier attempt. */
@@ -44,6 +57,13 @@ export interface JobContext {
     step: number,
     blobs?: readonly StoredBlob[],
   ): Promise<CheckpointPointer>;
+}
+
+/** Where the hub is and who asks it. */
+export interface HubAccess {
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  readonly outbound: Outbound;
 }
 
 export type JobHandler<Input> = (input: Input, context: JobContext) => Promise<JobOutput>;
@@ -82,12 +102,22 @@ export interface Catalog {
   variant(id: string): Promise<VariantRow>;
   /** a_f of the sae's feature index; null: not indexed, or never seen active. */
   maxActivation(saeId: string, feature: number): Promise<number | null>;
+  /** Of these features of an sae, those that have a label. */
+  labels(saeId: string, features: readonly number[]): Promise<readonly FeatureLabel[]>;
+  /** Features that the sae's index found to be always on, whatever the text; none where it is not indexed. */
+  registers(saeId: string): Promise<readonly number[]>;
   dataset(id: string): Promise<DatasetRow>;
   artifact(id: string): Promise<ArtifactRow>;
   /** The jobs that a fan-out waited for, in the order in which they were made. */
   children(jobId: string): Promise<readonly ChildRow[]>;
   /** Of these names, those already in use. A name may still be taken before the job ends: the commit decides. */
   taken(kind: NamedKind, names: readonly string[]): Promise<readonly string[]>;
+}
+
+/** What saes did in texts that were run before, for any job of the workspace; contents are kept as long as they are read. */
+export interface Measured {
+  find(keys: readonly string[]): Promise<readonly MeasuredFeatures[]>;
+  keep(measured: NewMeasuredFeatures): Promise<unknown>;
 }
 
 /** Thrown by a handler that stopped because its signal said so. */

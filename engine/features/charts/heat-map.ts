@@ -7,7 +7,7 @@ export interface HeatMap {
   readonly labels: readonly string[];
   /** Row-major, labels × labels, shares in [0, 1]; NaN is drawn as an empty cell. */
   readonly values: Float64Array;
-  /** Permutation of the labels, as from `displayOrder`; the given order when absent. */
+  /** Permutation of the labels, as from `clusterBenchmarks`; the given order when absent. */
   readonly order?: readonly number[];
   /** What a cell says, for its tooltip and for readers who do not see the picture. */
   describe(row: number, column: number, value: number): string;

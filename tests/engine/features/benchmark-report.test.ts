@@ -1,11 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { analyzeBenchmarks, reportFiles } from "../../../engine/features/benchmark-report.ts";
+import { reportFiles } from "../../../engine/features/benchmark-report.ts";
+import { featureSetsOf } from "../../../engine/features/feature-sets.ts";
+import { matrixRows } from "../../../engine/features/overlap.ts";
+import { analyzeSuite, reduceBenchmark } from "../../../engine/features/suite.ts";
+import { createRandom } from "../../../engine/runtime/random.ts";
 
-const analysis = analyzeBenchmarks([
-  { name: "a, quoted", samples: 4, counts_F: Uint32Array.of(4, 2, 0, 0, 1) },
-  { name: "=b", samples: 2, counts_F: Uint32Array.of(1, 0, 2, 0, 0) },
-  { name: "silent", samples: 3, counts_F: new Uint32Array(5) },
-]);
+const reduced = (name: string, rows: readonly number[][]) =>
+  reduceBenchmark(name, featureSetsOf(5, rows), { random: createRandom(0), keptDraws: 4 });
+// m of "a, quoted" is 4, 2, 0, 0, 1 and of "=b" 1, 0, 2, 0, 0.
+const analysis = analyzeSuite(
+  [reduced("a, quoted", [[0, 1, 4], [0, 1], [0], [0]]), reduced("=b", [[0, 2], [2]]), reduced("silent", [[], [], []])],
+  Uint8Array.of(1, 0, 0, 0, 0),
+);
 
 describe("the analysis of benchmarks", () => {
   it("gives each one's figures, and null where there are no features", () => {
@@ -13,28 +19,32 @@ describe("the analysis of benchmarks", () => {
     expect(a).toMatchObject({ samples: 4, features: 3, uniqueness: 2 / 3 });
     expect(a!.redundancy).toBeCloseTo((5 / 9) * (4 / 5 + 2 / 3 + 1 / 2), 14);
     expect(silent).toMatchObject({ features: 0, redundancy: null, coverageAuc: null, uniqueness: null });
+    expect(silent!.curve).toEqual({ samples: [], coverage: [] });
   });
-});
 
-describe("the files of a report", () => {
-  const files = new Map(
-    reportFiles(analysis, "Last token.", { model: { id: "model_a" } }).map((file) => [file.key, file]),
-  );
-
-  it("hold everything in one JSON document, with what it was made from and what its words mean", () => {
-    const report = JSON.parse(files.get("report")!.text);
-    expect(report.model).toEqual({ id: "model_a" });
-    expect(report.overlap).toEqual([
+  it("gives overlaps of sets, undefined for an empty one, and their order for display", () => {
+    const { matrices, clustering } = analysis;
+    expect(matrixRows(matrices.overlap_DD, 3)).toEqual([
       [1, 1 / 3, 0],
       [1 / 2, 1, 0],
       [null, null, null],
     ]);
-    expect(report.overlap_min[0]).toEqual([1, 1 / 2, null]);
-    expect(report.shared_features[0]).toEqual([3, 1, 0]);
-    expect(report.benchmarks[2].coverage).toEqual({ samples: [], coverage: [] });
-    expect(report.definitions.redundancy).toContain("not bounded by 1");
-    expect(report.display_order.toSorted()).toEqual([0, 1, 2]);
+    expect(matrixRows(matrices.overlapMin_DD, 3)[0]).toEqual([1, 1 / 2, null]);
+    expect([...matrices.shared_DD.subarray(0, 3)]).toEqual([3, 1, 0]);
+    expect([...matrices.unique_D]).toEqual([2, 1, 0]);
+    expect(clustering.order.toSorted()).toEqual([0, 1, 2]);
   });
+
+  it("gives the same without the features that are common in neutral text", () => {
+    const [a, b] = analysis.benchmarks;
+    expect(a!.specific).toMatchObject({ features: 2, redundancy: (5 / 4) * (2 / 3 + 1 / 2) });
+    expect(b!.specific.features).toBe(1);
+    expect(analysis.specific.overlap_DD[1]).toBe(0);
+  });
+});
+
+describe("the files of a report", () => {
+  const files = new Map(reportFiles(analysis, "Last token.").map((file) => [file.key, file]));
 
   it("hold tables with escaped names and empty cells for what is undefined", () => {
     const lines = files.get("overlap_csv")!.text.split("\r\n");

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { displayOrder } from "../../../engine/features/display-order.ts";
+import { clusterBenchmarks } from "../../../engine/features/clustering.ts";
 import { matrixRows, overlapMatrices } from "../../../engine/features/overlap.ts";
 
 // Beyond one 32-bit word and not a multiple of it.
@@ -92,7 +92,7 @@ describe("the order for display", () => {
       );
     fc.assert(
       fc.property(matrix, ([size, values]) => {
-        const order = displayOrder(Float64Array.from(values), size);
+        const { order } = clusterBenchmarks(Float64Array.from(values), size);
         expect(order.toSorted((a, b) => a - b)).toEqual(Array.from({ length: size }, (_, i) => i));
       }),
     );
@@ -104,7 +104,7 @@ describe("the order for display", () => {
       const [i, j] = [Math.floor(at / 6), at % 6];
       return i % 2 === j % 2 ? 0.9 : 0.1;
     });
-    const order = displayOrder(similarity, 6);
+    const { order } = clusterBenchmarks(similarity, 6);
     expect(order.slice(0, 3).map((i) => i % 2)).toEqual(Array(3).fill(order[0]! % 2));
     expect(new Set(order.slice(3).map((i) => i % 2)).size).toBe(1);
   });
