@@ -4,6 +4,7 @@ import { ActivationsHarvestInput, ActivationsHarvestResult } from "./activations
 import { ArtifactLink } from "./artifact.ts";
 import { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "./benchmark.ts";
 import { FeaturesContrastInput, FeaturesContrastResult } from "./contrast.ts";
+import { FeaturesIndexInput, FeaturesIndexResult } from "./feature-index.ts";
 import { CreateModel, ModelImportResult } from "./model.ts";
 import { Problem, ProblemDetails } from "./problem.ts";
 import { SaeReleaseInput, SaeReleaseResult } from "./release.ts";
@@ -79,6 +80,13 @@ export const jobKinds = {
       "Trains an sae for every layer of a model, in jobs of some layers each (`parent_id` names the release) that any number of workers share. Shows the progress of all as one, goes on where a lost worker stopped, and ends in one release with one report.",
     input: SaeReleaseInput,
     result: SaeReleaseResult,
+  },
+  "features.index": {
+    title: "Index features",
+    description:
+      "Reads a dataset once and finds for every feature of some saes how often, how strongly and where it is active, what it promotes, and which features are like it. Lists, search and the unit max_activation live from it; labels stay when it is made anew.",
+    input: FeaturesIndexInput,
+    result: FeaturesIndexResult,
   },
   "features.contrast": {
     title: "Contrast texts",
@@ -236,7 +244,7 @@ export const JobEvent = Type.Object(
     object: Type.Literal("job.event"),
     type: Type.String({
       description:
-        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of benchmark.analyze also benchmark_started and benchmark_counted; of steering.sweep also cell and arm, with the figures of one",
+        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of features.index also indexed (an sae is done); of benchmark.analyze also benchmark_started and benchmark_counted; of steering.sweep also cell and arm, with the figures of one",
     }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,

@@ -1,8 +1,10 @@
 /** The end of a job in the database: its artifacts, models and saes appear with its last state, or not at all. */
 import { fieldProblem, isProblem, Problem, type ProblemDetails, toProblemDetails } from "../domain/problem.ts";
+import { type FeatureValues, writeFeatureRows } from "../platform/feature-rows.ts";
 import type { JobClaim, JobOutcome, Json, Transaction } from "../platform/jobs.ts";
 import type { Platform } from "../platform/platform.ts";
-import type { JobOutput } from "./protocol.ts";
+import { bytesOf } from "./bytes.ts";
+import type { JobOutput, ProducedFeatureIndex } from "./protocol.ts";
 
 export async function finishJob(
   platform: Platform,
@@ -40,13 +42,19 @@ async function commit(
     // Pending until the commit below makes it visible; the collector removes it when that never comes.
     await platform.artifacts.create({ ...artifact, workspaceId, jobId: claim.jobId });
   }
+  const features = await readFeatures(platform, workspaceId, output);
   await platform.claims.finish(claim, {
     state,
     result: state === "succeeded" ? (output?.result as Json | undefined) : undefined,
     error: (error ?? undefined) as Json | undefined,
     metrics: output?.metrics as Json | undefined,
     artifacts: output?.artifacts?.map(({ name, id }) => ({ name, artifactId: id })),
-    write: output ? (tx) => writeRows(tx, claim, output) : undefined,
+    write: output
+      ? async (tx) => {
+          await writeRows(tx, claim, output);
+          for (const one of features) await writeFeatures(tx, claim, one);
+        }
+      : undefined,
   });
 }
 
@@ -103,6 +111,38 @@ async function writeRows(tx: Transaction, claim: JobClaim, output: JobOutput): P
       },
     });
   }
+}
+
+interface IndexedFeatures extends ProducedFeatureIndex {
+  readonly values: readonly FeatureValues[];
+}
+
+/** Before the transaction, which holds the job's row: a store may be slow. */
+async function readFeatures(
+  { store }: Platform,
+  workspaceId: string,
+  output: JobOutput | null,
+): Promise<IndexedFeatures[]> {
+  const read: IndexedFeatures[] = [];
+  for (const index of output?.featureIndexes ?? []) {
+    const text = Buffer.from(await bytesOf(await store.get(workspaceId, index.rows.digest))).toString("utf8");
+    const lines = text.split("\n").filter((line) => line !== "");
+    read.push({ ...index, values: lines.map((line) => JSON.parse(line) as FeatureValues) });
+  }
+  return read;
+}
+
+async function writeFeatures(tx: Transaction, claim: JobClaim, index: IndexedFeatures): Promise<void> {
+  const sae_id = index.saeId;
+  const sae = await tx.sae.findFirst({ where: { id: sae_id, workspace_id: claim.job.workspace_id } });
+  if (!sae) throw new Problem("SAE_NOT_FOUND", `${sae_id} was deleted meanwhile`);
+  const row = {
+    ...{ sae_id, job_id: claim.jobId, dataset_id: index.datasetId, created_at: new Date() },
+    ...{ tokens: BigInt(index.tokens), sequences: BigInt(index.sequences) },
+    ...{ details_artifact_id: index.detailsArtifactId, summary_artifact_id: index.summaryArtifactId },
+  };
+  await tx.featureIndex.upsert({ where: { sae_id }, create: row, update: row });
+  await writeFeatureRows(tx, sae_id, index.values);
 }
 
 /** Prisma's code for a broken unique constraint. */

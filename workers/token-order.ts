@@ -17,6 +17,9 @@ export const FIRST_PLACE: TokenPlace = { pass: 0, sample: 0, piece: 0 };
 
 export interface TokenSequence {
   readonly ids: Int32Array;
+  /** Number of the sample in the dataset, and where in it the sequence starts. */
+  readonly sample: number;
+  readonly start: number;
   /** Where the sequence after this one starts. */
   readonly next: TokenPlace;
 }
@@ -75,7 +78,8 @@ export function createTokenOrder(options: TokenOrderOptions): TokenOrder {
             piece += 1;
             if (piece <= skip || ids.length < SHORTEST) continue;
             yielded = true;
-            yield { ids, next: { pass, sample: at, piece } };
+            const start = (piece - 1) * contextLength;
+            yield { ids, sample: order[at]!, start, next: { pass, sample: at, piece } };
           }
           skip = 0;
         }
@@ -83,8 +87,10 @@ export function createTokenOrder(options: TokenOrderOptions): TokenOrder {
     },
     async *heldOut() {
       for (const [at, sample] of heldOut.entries()) {
+        let start = 0;
         for await (const ids of piecesOf(sample)) {
-          if (ids.length >= SHORTEST) yield { ids, next: { pass: 0, sample: at + 1, piece: 0 } };
+          if (ids.length >= SHORTEST) yield { ids, sample, start, next: { pass: 0, sample: at + 1, piece: 0 } };
+          start += ids.length;
         }
       }
     },

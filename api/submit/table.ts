@@ -7,6 +7,7 @@ import type { JobRow } from "../../platform/jobs.ts";
 import { resolveHarvest } from "./activations-harvest.ts";
 import { resolveBenchmarkAnalyze } from "./benchmark-analyze.ts";
 import { resolveFeaturesContrast } from "./features-contrast.ts";
+import { resolveFeaturesIndexJob } from "./features-index.ts";
 import { resolveModelImport, resolveSaeImport } from "./imports.ts";
 import { resolveSaeExport } from "./sae-export.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
@@ -25,6 +26,7 @@ const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "activations.harvest": resolveHarvest,
   "sae.train": resolveSaeTrainJob,
   "sae.release": resolveSaeRelease,
+  "features.index": resolveFeaturesIndexJob,
   "features.contrast": resolveFeaturesContrast,
   "steering.batch": resolveSteeringBatch,
   "steering.sweep": resolveSteeringSweep,

@@ -3,6 +3,7 @@ import type { JobKind } from "../../domain/job.ts";
 import { activationsHarvest } from "./activations-harvest.ts";
 import { benchmarkAnalyze } from "./benchmark-analyze.ts";
 import { featuresContrast } from "./features-contrast.ts";
+import { featuresIndex } from "./features-index.ts";
 import type { JobHandler } from "./handler.ts";
 import { modelImport } from "./model-import.ts";
 import { saeExport } from "./sae-export.ts";
@@ -20,6 +21,7 @@ export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "activations.harvest": activationsHarvest,
   "sae.train": saeTrain,
   "sae.release": saeRelease,
+  "features.index": featuresIndex,
   "features.contrast": featuresContrast,
   "steering.batch": steeringBatch,
   "steering.sweep": steeringSweep,
