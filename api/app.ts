@@ -31,6 +31,7 @@ import { keyRoutes } from "./routes/keys.ts";
 import { labelRoutes } from "./routes/labels.ts";
 import { landingRoutes, problemPageRoutes } from "./routes/landing.ts";
 import { modelRoutes } from "./routes/models.ts";
+import { saeReleaseRoutes } from "./routes/sae-releases.ts";
 import { saeRoutes } from "./routes/saes.ts";
 import { secretRoutes } from "./routes/secrets.ts";
 import { templateRoutes } from "./routes/templates.ts";
@@ -80,6 +81,7 @@ export async function buildApp({ platform, consoleFolder }: Parts): Promise<App>
   await app.register(capabilityRoutes);
   await app.register(modelRoutes);
   await app.register(saeRoutes);
+  await app.register(saeReleaseRoutes);
   await app.register(featureRoutes);
   await app.register(labelRoutes);
   await app.register(variantRoutes);

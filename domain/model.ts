@@ -20,7 +20,10 @@ export const CreateModel = closed(
   },
   {
     title: "CreateModel",
-    examples: [{ name: "qwen3-0.6b", source: { type: "directory", path: "/models/qwen3" }, precision: "float32" }],
+    examples: [
+      { name: "qwen3-0.6b", source: { type: "directory", path: "/models/qwen3" }, precision: "float32" },
+      { name: "qwen3-1.7b-base", source: { type: "hub", repo: "Qwen/Qwen3-1.7B-Base", revision: "main" } },
+    ],
   },
 );
 export type CreateModel = Static<typeof CreateModel>;

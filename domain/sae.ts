@@ -6,6 +6,7 @@ import { Source } from "./source.ts";
 
 export const architectures = ["topk", "batch_topk", "jumprelu", "matryoshka_topk"] as const;
 export type Architecture = (typeof architectures)[number];
+export const storedPrecisions = ["float32", "bfloat16"] as const;
 export const saeLayouts = ["saelens", "sparsify", "qwen_scope"] as const;
 const MAX_LAYERS = 256;
 
@@ -26,10 +27,19 @@ export const CreateSae = closed(
       ),
     ),
     source: Source,
-    layout: oneOf(saeLayouts, {
-      description:
-        "saelens: cfg.json and sae_weights.safetensors; sparsify: cfg.json and sae.safetensors; qwen_scope: layer{n}.sae.pt; several layers in folders below",
-    }),
+    layout: Type.Optional(
+      oneOf(saeLayouts, {
+        description:
+          "saelens: cfg.json and sae_weights.safetensors; sparsify: cfg.json and sae.safetensors; qwen_scope: layer{n}.sae.pt; several layers in folders below. Needed unless the hub's repository is named as Qwen-Scope's are",
+      }),
+    ),
+    precision: Type.Optional(
+      oneOf(storedPrecisions, {
+        default: "float32",
+        description:
+          "what the numbers are stored in; bfloat16 halves the files and rounds once. In memory they are float32",
+      }),
+    ),
     k: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -56,6 +66,13 @@ export const CreateSae = closed(
         layers: { from: 10, to: 14 },
         source: { type: "directory", path: "/models/SAE-Res-Qwen3-1.7B-Base-W32K-L0_50" },
         layout: "qwen_scope",
+      },
+      {
+        name: "qwen3-8b-w64k",
+        model_id: "qwen3-8b-base",
+        layers: { from: 16, to: 20 },
+        source: { type: "hub", repo: "Qwen/SAE-Res-Qwen3-8B-Base-W64K-L0_50" },
+        precision: "bfloat16",
       },
     ],
   },

@@ -2,6 +2,7 @@
 import { type Static, Type } from "typebox";
 import { idPattern } from "./id.ts";
 import { closed } from "./schema.ts";
+import { SecretName } from "./secret.ts";
 
 export const DirectorySource = closed(
   {
@@ -31,5 +32,27 @@ export const ArtifactsSource = closed(
   { title: "ArtifactsSource" },
 );
 
-export const Source = Type.Union([DirectorySource, ArtifactsSource], { description: "where the files are" });
+export const HubSource = closed(
+  {
+    type: Type.Literal("hub"),
+    repo: Type.String({
+      pattern: "^(?!.*(?:--|\\.\\.))(?:[A-Za-z0-9][\\w.-]{0,95}/)?[A-Za-z0-9][\\w.-]{0,95}$",
+      description: "{owner}/{name} on the Hugging Face hub, or on the operator's HF_ENDPOINT",
+    }),
+    revision: Type.Optional(
+      Type.String({
+        pattern: "^(?!.*\\.\\.)[A-Za-z0-9][\\w./-]{0,199}$",
+        default: "main",
+        description: "a branch, tag or commit; the commit it stands for is kept",
+      }),
+    ),
+    token_secret: Type.Optional(SecretName),
+  },
+  { title: "HubSource" },
+);
+export type HubSource = Static<typeof HubSource>;
+
+export const Source = Type.Union([DirectorySource, ArtifactsSource, HubSource], { description: "where the files are" });
 export type Source = Static<typeof Source>;
+/** Those whose files are there already. */
+export type StoredSource = Exclude<Source, HubSource>;

@@ -61,6 +61,14 @@ export const ConfigSchema = Type.Object({
 
   MODEL_ROOTS: list("Folders below which `directory` sources may lie.", ["assets"]),
 
+  HF_ENDPOINT: text(
+    "The Hugging Face hub, or a mirror of it; it is asked even where it is not on the public internet.",
+    {
+      default: "https://huggingface.co",
+      pattern: "^https?://[^/?#@]+(/[^?#]*[^/?#])?$",
+    },
+  ),
+  HF_TOKEN: optional("Token for the hub where a source names no token_secret; all workspaces use it."),
   SECRETS_KEY: optional(
     "Encrypts the workspaces' secrets: 32 bytes in base64 (openssl rand -base64 32), the same for all processes. With the embedded database absent is fine: then a key is made in DATA_DIR.",
   ),

@@ -87,6 +87,12 @@ export function parseAllowedPlaces(entries: readonly string[]): AllowedPlaces {
   };
 }
 
+/** The entry that allows just the host and port of an address. */
+export function placeOf(url: string): string {
+  const { hostname, port, protocol } = new URL(url);
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+}
+
 function parseEntry(entry: string): { host: string; bits: number | null; port: number | null } {
   const text = entry.trim().toLowerCase();
   const refuse = () =>

@@ -137,6 +137,17 @@ export async function layOut(
   return folder;
 }
 
+/** Makes a folder that holds just these files the one that `layOut` would make of them. */
+export async function keepFolder(folder: string, files: readonly HashedFile[], cacheFolder: string): Promise<void> {
+  const place = join(cacheFolder, "files", listDigest(files));
+  await mkdir(dirname(place), { recursive: true });
+  await rename(folder, place).catch(async (error) => {
+    if (!(await exists(place))) throw error;
+  });
+  await touch(place);
+  await shrinkCache(cacheFolder, CACHE_BYTES);
+}
+
 export async function folderOf(files: FilesAt, blobs: Blobs, cacheFolder: string): Promise<string> {
   return files.type === "directory" ? files.path : await layOut(files.files, blobs, cacheFolder);
 }

@@ -22,6 +22,9 @@ const optional = [
   "model.safetensors.index.json",
 ] as const;
 
+/** Of what a model's folder holds besides its weights. */
+export const modelFileNames: readonly string[] = [...required, ...optional];
+
 export interface ModelFiles {
   readonly config: DecoderConfig;
   readonly weights: SafetensorsSet;
@@ -43,7 +46,7 @@ export async function readModelFiles(folder: string): Promise<ModelFiles> {
   return { config, weights, names };
 }
 
-async function readConfig(folder: string): Promise<DecoderConfig> {
+export async function readConfig(folder: string): Promise<DecoderConfig> {
   const text = await readFile(join(folder, "config.json"), "utf8");
   let json: unknown;
   try {

@@ -30,18 +30,20 @@ export interface SaeToStore {
   readonly modelName: string;
   readonly layer: number;
   readonly statistics: FeatureStatistics | null;
+  /** What the numbers are stored in; float32 if absent. */
+  readonly precision?: "float32" | "bfloat16";
 }
 
 /** Writes the sae as SAELens files, puts them into the store, and names them `{prefix}/cfg.json` and so on. */
 export async function storeSae(
-  { sae, modelName, layer, statistics }: SaeToStore,
+  { sae, modelName, layer, statistics, precision = "float32" }: SaeToStore,
   prefix: string,
   context: Pick<JobContext, "scratch" | "blobs">,
   step?: (features: number) => Promise<void>,
 ): Promise<StoredSae> {
   const folder = await mkdtemp(join(context.scratch, "sae-"));
   try {
-    await writeSaelens(folder, sae, { modelName, layer, ...(step ? { step } : {}) });
+    await writeSaelens(folder, sae, { modelName, layer, dtype: precision, ...(step ? { step } : {}) });
     const store = async (name: string, contentType: string, content: Readable | Uint8Array) => {
       return { id: newId("artifact"), name: `${prefix}/${name}`, contentType, blob: await context.blobs.put(content) };
     };

@@ -1,6 +1,6 @@
 /** A `source` of a request as a folder on this machine. */
 import { fieldProblem } from "../domain/problem.ts";
-import type { Source } from "../domain/source.ts";
+import type { StoredSource } from "../domain/source.ts";
 import { isSafeRelativePath, layOut, realDirectory } from "./files.ts";
 import { type JobContext, stepOrStop } from "./jobs/handler.ts";
 import type { BlobFile } from "./records.ts";
@@ -12,7 +12,7 @@ export interface SourceFolder {
   readonly artifacts: readonly (BlobFile & { readonly artifactId: string })[];
 }
 
-export async function folderOfSource(source: Source, context: JobContext): Promise<SourceFolder> {
+export async function folderOfSource(source: StoredSource, context: JobContext): Promise<SourceFolder> {
   if (source.type === "directory") {
     const folder = await realDirectory(source.path, context.settings.modelRoots);
     return { folder, path: folder, artifacts: [] };

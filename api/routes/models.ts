@@ -105,7 +105,10 @@ export async function modelRoutes(app: App): Promise<void> {
           ...variants.map((variant) => `the variant ${variant.name} (${variant.id})`),
         ];
       });
-      const unused = { where: { id: model.quantized_artifact_id ?? "" }, data: { expires_at: new Date() } };
+      // What its own import made, and nobody else can have meant to keep.
+      const files = model.files as { artifact_id?: string }[];
+      const made = [model.quantized_artifact_id, ...files.map((file) => file.artifact_id)].filter((one) => one != null);
+      const unused = { where: { id: { in: made }, job_id: model.job_id }, data: { expires_at: new Date() } };
       await platform.db.$transaction([
         platform.db.model.deleteMany({ where: { id: model.id } }),
         platform.db.artifact.updateMany(unused),

@@ -100,6 +100,11 @@ export async function checkSource(submission: Submission, source: Source): Promi
     }
     return;
   }
+  if (source.type === "hub") {
+    if (source.token_secret !== undefined)
+      await checkSecret(submission, source.token_secret, `${at}/source/token_secret`);
+    return;
+  }
   if (!holdsScope(caller.scopes, "admin")) {
     throw new Problem("SCOPE_INSUFFICIENT", "A directory source needs a key with the scope admin.");
   }

@@ -92,7 +92,7 @@ test("a source of artifacts must exist and name each path once", async () => {
 
 test("a body that does not fit is refused at its fields", async () => {
   expectProblem(await api.admin.post("/v1/models").send({ name: "Upper", source: {} }), "VALIDATION_FAILED", "/name");
-  const unknown = { name: "x", source: { type: "hub", repo: "a/b" } };
+  const unknown = { name: "x", source: { type: "ftp", host: "a" } };
   expectProblem(await api.admin.post("/v1/models").send(unknown), "VALIDATION_FAILED", "/source/type");
   const id = { name: `model_${"0".repeat(26)}`, source: { type: "directory", path: join(root, "tiny") } };
   expectProblem(await api.admin.post("/v1/models").send(id), "VALIDATION_FAILED", "/name");

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { newId } from "../../domain/id.ts";
 import type { CreateModel } from "../../domain/model.ts";
 import { fieldProblem } from "../../domain/problem.ts";
+import type { Source } from "../../domain/source.ts";
 import { findNotFinite } from "../../engine/llm/finite-weights.ts";
 import {
   type QuantizedPrecision,
@@ -14,10 +15,11 @@ import {
   writeQuantizedWeights,
 } from "../../engine/llm/quantized-weights.ts";
 import { listDigest } from "../files.ts";
+import { fetchModel, type HubModel } from "../hub-model.ts";
 import { hashFiles, type ModelFiles, openingProblem, readModelFiles } from "../model-files.ts";
 import type { ProducedArtifact } from "../protocol.ts";
 import { quantizedFile } from "../records.ts";
-import { folderOfSource } from "../sources.ts";
+import { folderOfSource, type SourceFolder } from "../sources.ts";
 import { type JobContext, type JobHandler, stepOrStop } from "./handler.ts";
 import { measureModel } from "./model-measurement.ts";
 
@@ -25,7 +27,7 @@ export const modelImport: JobHandler<CreateModel> = async (input, context) => {
   if ((await context.catalog.taken("model", [input.name])).length > 0) {
     throw fieldProblem("NAME_TAKEN", "/name", `a model named ${input.name} exists`);
   }
-  const source = await folderOfSource(input.source, context);
+  const { source, hub } = await openSource(input.source, context);
   const files = await readModelFiles(source.folder);
   const hashed = await hashFiles(source.folder, files.names, (done, total) => {
     context.progress({ done, total, unit: "bytes", rate: null, eta_s: null });
@@ -36,12 +38,16 @@ export const modelImport: JobHandler<CreateModel> = async (input, context) => {
   const quantized = precision ? await quantize(source.folder, files, precision, context) : null;
   const measured = await measureModel(source.folder, quantized?.path ?? null, context);
 
-  const artifactIds = new Map(source.artifacts.map((file) => [file.path, file.artifactId]));
+  const kept = hub ? await hub.keep(hashed) : [];
+  const artifactIds = new Map([
+    ...source.artifacts.map((file) => [file.path, file.artifactId] as const),
+    ...kept.map((file) => [file.path, file.id] as const),
+  ]);
   const id = newId("model");
   const { config } = files;
   return {
     result: { model_id: id },
-    artifacts: quantized ? [quantized.artifact] : [],
+    artifacts: [...kept.map(({ path: _path, ...artifact }) => artifact), ...(quantized ? [quantized.artifact] : [])],
     models: [
       {
         id,
@@ -58,7 +64,7 @@ export const modelImport: JobHandler<CreateModel> = async (input, context) => {
           quantized ? [...hashed, { path: quantizedFile, digest: quantized.artifact.blob.digest }] : hashed,
         ),
         sizeBytes: measured.sizeBytes,
-        source: input.source,
+        source: hub ? { ...input.source, commit: hub.commit } : input.source,
         path: source.path,
         files: hashed.map(({ path, digest, sizeBytes }) => {
           const artifactId = artifactIds.get(path);
@@ -74,6 +80,15 @@ export const modelImport: JobHandler<CreateModel> = async (input, context) => {
     ],
   };
 };
+
+async function openSource(
+  source: Source,
+  context: JobContext,
+): Promise<{ source: SourceFolder; hub: HubModel | null }> {
+  if (source.type !== "hub") return { source: await folderOfSource(source, context), hub: null };
+  const hub = await fetchModel(source, context);
+  return { source: { folder: hub.folder, path: null, artifacts: [] }, hub };
+}
 
 /** Every weight is looked at: the calibration text shows only those that it uses. */
 async function expectFinite({ weights }: ModelFiles, context: JobContext): Promise<void> {
