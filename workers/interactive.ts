@@ -125,8 +125,7 @@ async function encode(
   emit({ type: "started", data: { prompt_tokens: sequences.map((ids) => ids.length), runtime: model.runtime } });
   for (const [index, ids] of sequences.entries()) {
     signal.throwIfAborted();
-    const texts = tokenTexts(ids, tokenizer);
-    const tokens = ids.map((id, position) => ({ id, text: texts[position]! }));
+    const tokens = tokenTexts(ids, tokenizer).map((text, position) => ({ id: ids[position]!, text }));
     for await (const batch of harvest(inTurn, [ids], { layers: [row.layer] })) {
       const active = await sae.opened.encode(batch.activations[0]!);
       const features = tokens.map((_, position) => {

@@ -24,8 +24,8 @@ export interface HistogramGeometry {
   readonly xMarks: readonly Mark[];
 }
 
-const histogramFrame: Frame = { width: 560, height: 170, left: 12, right: 12, top: 8, bottom: 24 };
-const mostMarks = 8;
+const histogramFrame: Frame = { width: 340, height: 130, left: 8, right: 8, top: 6, bottom: 22 };
+const mostMarks = 7;
 
 /** Heights by the root of the count: a tail of three among thousands can still be seen. Counts of 0 have no bar. */
 export function histogramGeometry({ edges, counts }: Bins, frame: Frame = histogramFrame): HistogramGeometry {

@@ -25,7 +25,7 @@ export function ExampleList({ examples, largest }: ExampleListProps) {
                   label={`Example from sample ${example.sample}`}
                 />
                 <p class="small soft">
-                  {`${example.value.toPrecision(3)} · stronger than ${percent(example.quantile)} · sample ${example.sample}, token ${example.position}`}
+                  {`${example.value.toPrecision(3)} · ${rankOf(example.quantile)} · sample ${example.sample}, token ${example.position}`}
                 </p>
               </li>
             ))}
@@ -34,6 +34,10 @@ export function ExampleList({ examples, largest }: ExampleListProps) {
       ))}
     </>
   );
+}
+
+function rankOf(quantile: number): string {
+  return quantile > 0.99 ? "among its strongest" : `above ${percent(quantile)} of its activations`;
 }
 
 function titleOf(band: number): string {

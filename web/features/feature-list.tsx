@@ -45,6 +45,8 @@ export function FeatureList({ sae, query }: FeatureListProps) {
     goTo(linkTo("features", [sae.name], said), { replace: true });
   }, [sae.name, asked, effective]);
   const measured = found.features.some(({ firing_rate }) => firing_rate !== null);
+  // Before the index there is nothing to tell one from another by, but for labels.
+  const shown = measured ? found.features : found.features.filter(({ label }) => label !== null);
   return (
     <>
       <search class="feature-search">
@@ -77,12 +79,17 @@ export function FeatureList({ sae, query }: FeatureListProps) {
       </search>
       {found.problem && <ProblemNotice problem={found.problem} retry={reload} />}
       {!found.loading && !found.problem && !measured && asked === "" && <IndexOffer sae={sae} done={reload} />}
-      {found.features.length > 0 && <FeatureTable sae={sae} features={found.features} />}
+      {/^\d+$/.test(asked) && Number(asked) < sae.width && (
+        <p>
+          <a href={linkTo("features", [sae.name, asked])}>{`Open feature ${asked}`}</a>
+        </p>
+      )}
+      {shown.length > 0 && <FeatureTable sae={sae} features={shown} />}
       {!found.loading && found.features.length === 0 && asked !== "" && (
         <p class="empty">Nothing matches. Labels are searched by their words, tokens by what they begin with.</p>
       )}
       {found.loading && <p class="loading">Loading…</p>}
-      {found.cursor !== null && !found.loading && (
+      {found.cursor !== null && !found.loading && measured && (
         <button type="button" class="button more" onClick={more}>
           Show more
         </button>

@@ -8,6 +8,7 @@ import { ProgressBar } from "../elements/progress-bar.tsx";
 export function IndexOffer({ sae, done }: { readonly sae: Sae; done(): void }) {
   const datasets = useDatasets();
   const [chosen, setChosen] = useState("");
+  const [tokens, setTokens] = useState(200_000);
   const indexing = useJob();
   const state = indexing.job?.state;
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it has succeeded.
@@ -32,7 +33,7 @@ export function IndexOffer({ sae, done }: { readonly sae: Sae; done(): void }) {
           </button>
         </>
       ) : (
-        <div class="steer-row">
+        <div class="index-fields">
           <div class="field">
             <label for="index-dataset">Texts to read</label>
             <select id="index-dataset" value={dataset} onChange={(event) => setChosen(event.currentTarget.value)}>
@@ -41,11 +42,21 @@ export function IndexOffer({ sae, done }: { readonly sae: Sae; done(): void }) {
               ))}
             </select>
           </div>
+          <div class="field tokens">
+            <label for="index-tokens">Tokens at most</label>
+            <input
+              id="index-tokens"
+              type="number"
+              min={1}
+              value={tokens}
+              onInput={(event) => setTokens(event.currentTarget.valueAsNumber)}
+            />
+          </div>
           <button
             type="button"
             class="button primary"
-            disabled={dataset === ""}
-            onClick={() => indexing.start("features.index", { sae_ids: [sae.id], dataset_id: dataset })}
+            disabled={dataset === "" || !(tokens >= 1)}
+            onClick={() => indexing.start("features.index", { sae_ids: [sae.id], dataset_id: dataset, tokens })}
           >
             Index the features
           </button>

@@ -6,6 +6,6 @@ import { emptyEdit, emptyForm, type SteerForm } from "./steer-form.ts";
 export function exampleForm(models: readonly Model[], saes: readonly Sae[]): SteerForm | null {
   const sae = saes.find(({ name }) => name === "demo-small-topk-layer3");
   if (!sae || !models.some(({ name }) => name === "demo-small")) return null;
-  const edit = { ...emptyEdit, feature: `${sae.name}:1655`, value: 1 };
+  const edit = { ...emptyEdit, feature: `${sae.name}:1655`, value: 1.5, prompt: "last" as const };
   return { ...emptyForm, model: "demo-small", prompt: "Yesterday morning, my sister", control: true, edits: [edit] };
 }

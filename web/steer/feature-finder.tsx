@@ -22,7 +22,14 @@ export function FeatureFinder({ saes, choose }: FeatureFinderProps) {
   if (saes.length === 0) return <p class="note">No sae is registered for this model. Train or import one first.</p>;
   return (
     <div class="finder">
-      <Segments legend="How to find a feature" quiet name="finder-way" options={ways} value={way} choose={(next) => setWay(next)} />
+      <Segments
+        legend="How to find a feature"
+        quiet
+        name="finder-way"
+        options={ways}
+        value={way}
+        choose={(next) => setWay(next)}
+      />
       {way === "words" ? <WordFinder saes={saes} choose={choose} /> : <ContrastFinder saes={saes} choose={choose} />}
     </div>
   );
@@ -36,6 +43,8 @@ function WordFinder({ saes, choose }: FeatureFinderProps) {
   const { value, problem, loading } = useResource(`${sae.id}?${query}`, (signal) =>
     listFeatures(sae.id, { query, sort: query === "" ? "firing_rate" : "relevance", cursor: null, limit: 8 }, signal),
   );
+  // Before the index there is nothing to tell one from another by.
+  const known = value?.data.filter(({ label, firing_rate }) => label !== null || firing_rate !== null) ?? [];
   return (
     <>
       <div class="steer-row">
@@ -69,7 +78,7 @@ function WordFinder({ saes, choose }: FeatureFinderProps) {
             </button>
           </li>
         )}
-        {value?.data.map((feature) => (
+        {known.map((feature) => (
           <li key={feature.index}>
             <button type="button" onClick={() => choose(`${sae.name}:${feature.index}`)}>
               <span class="mono">{feature.index}</span>
@@ -80,7 +89,7 @@ function WordFinder({ saes, choose }: FeatureFinderProps) {
           </li>
         ))}
       </ul>
-      {value?.data.length === 0 && <Nothing sae={sae} query={query} />}
+      {value !== null && known.length === 0 && <Nothing sae={sae} query={query} />}
     </>
   );
 }
@@ -88,8 +97,8 @@ function WordFinder({ saes, choose }: FeatureFinderProps) {
 function Nothing({ sae, query }: { readonly sae: Sae; readonly query: string }) {
   return (
     <p class="field-hint">
-      {query === "" ? "This sae's features have not been measured yet." : "No label or promoted token matches."}{" "}
-      <a href={linkTo("features", [sae.name])}>{`Open ${sae.name}`}</a>
+      {query === "" ? "Its features have not been indexed yet. Find one by example texts, or " : "Nothing matches. "}
+      <a href={linkTo("features", [sae.name])}>{query === "" ? "index them" : `Open ${sae.name}`}</a>
     </p>
   );
 }

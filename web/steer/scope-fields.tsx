@@ -1,5 +1,5 @@
 import type { Sae } from "../api/catalog.ts";
-import type { EditForm, GenerationScope } from "./steer-form.ts";
+import type { EditForm, GenerationScope, PromptScope } from "./steer-form.ts";
 
 interface ScopeFieldsProps {
   readonly id: string;
@@ -7,6 +7,12 @@ interface ScopeFieldsProps {
   readonly saes: readonly Sae[];
   put(edit: EditForm): void;
 }
+
+const promptScopes: Readonly<Record<PromptScope, string>> = {
+  all: "every token of the prompt",
+  last: "the prompt's last token",
+  none: "no token of the prompt",
+};
 
 const scopes: Readonly<Record<GenerationScope, string>> = {
   none: "no token of the answer",
@@ -20,14 +26,20 @@ export function ScopeFields({ id, edit, put }: ScopeFieldsProps) {
     <details class="scope" open={isGated || edit.generation === "window"}>
       <summary>{`Where: ${inWords(edit)}`}</summary>
       <div class="scope-fields">
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={edit.prompt}
-            onChange={(event) => put({ ...edit, prompt: event.currentTarget.checked })}
-          />
-          The prompt's tokens
-        </label>
+        <div class="field">
+          <label for={`${id}-prompt`}>Of the prompt</label>
+          <select
+            id={`${id}-prompt`}
+            value={edit.prompt}
+            onChange={(event) => put({ ...edit, prompt: event.currentTarget.value as PromptScope })}
+          >
+            {Object.entries(promptScopes).map(([scope, words]) => (
+              <option key={scope} value={scope}>
+                {words}
+              </option>
+            ))}
+          </select>
+        </div>
         <div class="field">
           <label for={`${id}-generation`}>And of the answer</label>
           <select
@@ -106,6 +118,7 @@ function WindowFields({ id, edit, put }: Pick<ScopeFieldsProps, "id" | "edit" | 
 
 function inWords({ prompt, generation, from, to, gate }: EditForm): string {
   const answer = generation === "window" ? `tokens ${from} to ${to ?? "the end"} of the answer` : scopes[generation];
-  const where = prompt ? (generation === "none" ? "the prompt" : `the prompt and ${answer}`) : answer;
+  const parts = [prompt === "none" ? null : promptScopes[prompt], generation === "none" ? null : answer];
+  const where = parts.filter((part) => part !== null).join(" and ") || "nowhere";
   return gate === "" ? where : `${where}, gated`;
 }

@@ -44,7 +44,7 @@ function editFrom(fields: Record<string, unknown>): EditForm {
     op: oneOf(fields.op, Object.keys(opWords) as SteeringOp[], emptyEdit.op),
     value: numberOr(fields.value, emptyEdit.value),
     unit: oneOf(fields.unit, Object.keys(unitWords) as SteeringUnit[], emptyEdit.unit),
-    prompt: fields.prompt !== false,
+    prompt: oneOf(fields.prompt, ["all", "last", "none"] as const, emptyEdit.prompt),
     generation: oneOf(fields.generation, scopes, emptyEdit.generation),
     from: numberOr(fields.from, emptyEdit.from),
     to: typeof fields.to === "number" && Number.isFinite(fields.to) ? fields.to : null,

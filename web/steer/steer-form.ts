@@ -2,6 +2,7 @@
 import type { CreateChatCompletion, CreateCompletion } from "../../domain/completion.ts";
 import type { Edit, Steering, SteeringOp, SteeringUnit } from "../../domain/steering.ts";
 
+export type PromptScope = "all" | "last" | "none";
 export type GenerationScope = "all" | "none" | "window";
 
 export interface EditForm {
@@ -10,7 +11,7 @@ export interface EditForm {
   readonly op: SteeringOp;
   readonly value: number;
   readonly unit: SteeringUnit;
-  readonly prompt: boolean;
+  readonly prompt: PromptScope;
   readonly generation: GenerationScope;
   readonly from: number;
   /** null: open */
@@ -37,7 +38,7 @@ export const emptyEdit: EditForm = {
   op: "add",
   value: 1,
   unit: "residual_norm",
-  prompt: true,
+  prompt: "all",
   generation: "none",
   from: 0,
   to: null,
@@ -124,7 +125,7 @@ function editOf(form: EditForm): Edit {
     op: form.op,
     ...(range === null ? {} : { value: form.value }),
     ...(units.length === 0 ? {} : { unit: form.unit }),
-    apply: { prompt: form.prompt, generation },
+    apply: { prompt: form.prompt === "last" ? [-1] : form.prompt === "all", generation },
     ...(form.gate.trim() === "" ? {} : { when: { feature: form.gate.trim(), above: form.above } }),
   };
 }
@@ -168,14 +169,17 @@ export function missingFrom(form: SteerForm): string | null {
     ({ feature }) => feature.trim() !== "" && !/^[^:]{1,128}:\d{1,9}$/.test(feature.trim()),
   );
   if (wrong >= 0) return `Edit ${wrong + 1}: name the feature as {sae}:{index}.`;
-  const nowhere = form.edits.findIndex((edit) => edit.feature !== "" && !edit.prompt && edit.generation === "none");
+  const nowhere = form.edits.findIndex(
+    (edit) => edit.feature !== "" && edit.prompt === "none" && edit.generation === "none",
+  );
   return nowhere >= 0 ? `Edit ${nowhere + 1} touches neither prompt nor answer.` : null;
 }
 
 /** An edit as saved in a variant, back in the form; null for raw vectors and selections that the form has no field for. */
 export function formOfEdit(edit: Edit): EditForm | null {
   const { prompt = true, generation = true } = edit.apply ?? {};
-  if (edit.feature === undefined || typeof prompt !== "boolean") return null;
+  const scope = typeof prompt === "boolean" ? (prompt ? "all" : "none") : isLast(prompt) ? "last" : null;
+  if (edit.feature === undefined || scope === null) return null;
   const window = typeof generation === "boolean" ? null : generation;
   const [from, to] = window === null ? [0, null] : Array.isArray(window) ? window : [window.from, window.to ?? null];
   return {
@@ -183,11 +187,15 @@ export function formOfEdit(edit: Edit): EditForm | null {
     op: edit.op,
     value: edit.value ?? (edit.op === "project_out" ? 1 : 0),
     unit: edit.unit ?? "absolute",
-    prompt,
+    prompt: scope,
     generation: window ? "window" : generation ? "all" : "none",
     from: from ?? 0,
     to: to ?? null,
     gate: edit.when?.feature ?? "",
     above: edit.when?.above ?? 0,
   };
+}
+
+function isLast(prompt: readonly unknown[]): boolean {
+  return prompt.length === 1 && prompt[0] === -1;
 }

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Sae, useModels, useSaes, useVariants } from "../api/catalog.ts";
 import { ProblemNotice } from "../elements/problem-notice.tsx";
 import type { PageProps } from "../shell/page.ts";
@@ -21,6 +21,7 @@ export function SteerPage({ query }: PageProps) {
   const [models, variants, saes] = [useModels(), useVariants(), useSaes()];
   const [form, setForm] = useState<SteerForm>(() => formFrom(query));
   const experiment = useExperiment();
+  const results = useRef<HTMLDivElement>(null);
   const baseModel = variants.value?.find(({ name }) => name === form.model)?.model_id ?? form.model;
   const model = models.value?.find(({ id, name }) => id === baseModel || name === baseModel) ?? null;
   const ownSaes = useMemo<Sae[]>(
@@ -40,6 +41,8 @@ export function SteerPage({ query }: PageProps) {
   const missing = missingFrom(form);
   const run = (next: SteerForm = form) => {
     goTo(linkTo("steer", [], { form: encodeForm(next) }), { replace: true });
+    // On a phone the texts stand below the form.
+    if (matchMedia("(max-width: 60rem)").matches) results.current?.scrollIntoView({ block: "start" });
     return experiment.run(next);
   };
   const example = exampleForm(models.value ?? [], saes.value ?? []);
@@ -80,7 +83,7 @@ export function SteerPage({ query }: PageProps) {
             </p>
           </div>
         </form>
-        <div class="steer-results">
+        <div class="steer-results" ref={results}>
           {experiment.problem && <ProblemNotice problem={experiment.problem} />}
           <ArmsView
             experiment={experiment}

@@ -1,6 +1,7 @@
 // Which strength works: a steering.sweep job over the first edit's feature, its plot as it grows, and its verdict.
 import { useState } from "preact/hooks";
 import type { SteeringSweepResult, SweepCell } from "../../domain/sweep.ts";
+import type { JobEvent } from "../api/follow-job.ts";
 import { useJob } from "../api/use-job.ts";
 import { TradeOffChart } from "../charts/trade-off-chart.tsx";
 import { ProblemNotice } from "../elements/problem-notice.tsx";
@@ -19,13 +20,20 @@ interface SweepPanelProps {
 /** The default of steering.sweep's `limits.perplexity_ratio`. */
 const perplexityLimit = 3;
 
+/** A cell that failed says its reason instead of its figures. */
+function measuredCells(events: readonly JobEvent[]): SweepCell[] {
+  return events
+    .filter(({ type, data }) => type === "cell" && !("reason" in data))
+    .map(({ data }) => data as unknown as SweepCell);
+}
+
 export function SweepPanel({ form, modelId, use }: SweepPanelProps) {
   const [sweep, setSweep] = useState<SweepForm>(emptySweep);
   const running = useJob();
   if (modelId === null || form.edits[0]?.feature.trim() === "") return null;
   const missing = missingFromSweep(sweep, form);
   const result = running.job?.state === "succeeded" ? (running.job.result as SteeringSweepResult) : null;
-  const live = running.events.filter(({ type }) => type === "cell").map(({ data }) => data as unknown as SweepCell);
+  const live = measuredCells(running.events);
   const cells = result?.cells ?? live;
   const problem = running.problem ?? running.job?.error ?? null;
   const best = result?.best?.steering.edits[0];
