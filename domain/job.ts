@@ -5,6 +5,7 @@ import { ArtifactLink } from "./artifact.ts";
 import { BenchmarkAnalyzeInput, BenchmarkAnalyzeResult } from "./benchmark.ts";
 import { FeaturesContrastInput, FeaturesContrastResult } from "./contrast.ts";
 import { FeaturesIndexInput, FeaturesIndexResult } from "./feature-index.ts";
+import { FeaturesLabelInput, FeaturesLabelResult } from "./feature-label.ts";
 import { CreateModel, ModelImportResult } from "./model.ts";
 import { Problem, ProblemDetails } from "./problem.ts";
 import { SaeReleaseInput, SaeReleaseResult } from "./release.ts";
@@ -87,6 +88,13 @@ export const jobKinds = {
       "Reads a dataset once and finds for every feature of some saes how often, how strongly and where it is active, what it promotes, and which features are like it. Lists, search and the unit max_activation live from it; labels stay when it is made anew.",
     input: FeaturesIndexInput,
     result: FeaturesIndexResult,
+  },
+  "features.label": {
+    title: "Label features",
+    description:
+      "Asks a language model elsewhere (any OpenAI-compatible endpoint) what indexed features stand for, and tests each label on examples that it was not made of. Costs are capped, answers are kept, labels of people stay unless told otherwise.",
+    input: FeaturesLabelInput,
+    result: FeaturesLabelResult,
   },
   "features.contrast": {
     title: "Contrast texts",
@@ -244,7 +252,7 @@ export const JobEvent = Type.Object(
     object: Type.Literal("job.event"),
     type: Type.String({
       description:
-        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of features.index also indexed (an sae is done); of benchmark.analyze also benchmark_started and benchmark_counted; of steering.sweep also cell and arm, with the figures of one",
+        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of features.index also indexed (an sae is done); of features.label also label; of benchmark.analyze also benchmark_started and benchmark_counted; of steering.sweep also cell and arm, with the figures of one",
     }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,

@@ -351,10 +351,26 @@ export const problemTable = {
     title: "The address is not one that is asked",
     fix: "Name a public http or https address, or have the operator list it in OUTBOUND_ALLOW.",
   },
+  ENDPOINT_REFUSED: {
+    status: 422,
+    title: "The endpoint refused the request",
+    fix: "Check the endpoint's url, model and secret against what `detail` says.",
+  },
+  ENDPOINT_ANSWER_INVALID: {
+    status: 422,
+    title: "The endpoint's answer cannot be used",
+    fix: "Check that the url is of a chat completions API, and that the model is able to follow the instructions.",
+  },
   OUTBOUND_TOO_LARGE: {
     status: 422,
     title: "The other side's answer is too large",
     fix: "Check that the address is the one you meant.",
+  },
+  ENDPOINT_UNAVAILABLE: {
+    status: 503,
+    title: "The endpoint is overloaded or failing",
+    fix: "Resume the job later; what was answered is kept.",
+    retryable: true,
   },
   OUTBOUND_FAILED: {
     status: 502,

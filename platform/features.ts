@@ -137,8 +137,8 @@ export async function maxActivationOf(db: PrismaClient, saeId: string, index: nu
 export interface FeatureLabels {
   readonly saeId: string;
   readonly labels: readonly LabelLine[];
-  /** false: features that have a label keep it. */
-  readonly replace: boolean;
+  /** false: features that have a label keep it; "model": unless a model wrote it. */
+  readonly replace: boolean | "model";
 }
 
 /** How many features have the given label now. Of two lines for a feature the last counts. */
@@ -154,7 +154,7 @@ export async function writeLabels(
       ${last.map((line) => line.source ?? "import")}::text[], ${last.map((line) => line.score ?? null)}::float8[]) AS given
     ON CONFLICT (sae_id, index) DO UPDATE SET label = excluded.label, label_source = excluded.label_source,
       label_score = excluded.label_score, labelled_at = excluded.labelled_at
-    WHERE ${replace} OR f.label IS NULL`;
+    WHERE ${replace === true} OR f.label IS NULL OR (${replace === "model"} AND f.label_source = 'model')`;
 }
 
 export async function removeLabel(db: PrismaClient, saeId: string, index: number): Promise<void> {
@@ -194,4 +194,12 @@ export async function registersOf(db: PrismaClient, workspaceId: string, saeId: 
     select: { index: true },
   });
   return rows.map(({ index }) => index);
+}
+
+/** Features that are worth a label and have none: active, but not on most tokens. Drawn by a seed. */
+export async function drawUnlabelled(db: PrismaClient, saeId: string, count: number, seed: number): Promise<number[]> {
+  const rows = await db.$queryRaw<{ index: number }[]>`
+    SELECT index FROM features WHERE sae_id = ${saeId} AND label IS NULL AND firing_count > 0 AND NOT dense AND NOT register
+    ORDER BY md5(index || ' ' || ${seed}::bigint) LIMIT ${count}`;
+  return rows.map(({ index }) => index).sort((a, b) => a - b);
 }

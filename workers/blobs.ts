@@ -5,6 +5,6 @@ import type { Blobs } from "./jobs/handler.ts";
 export function createBlobs(store: ArtifactStore, workspaceId: string): Blobs {
   return {
     put: (bytes) => store.put(workspaceId, bytes),
-    get: (digest) => store.get(workspaceId, digest),
+    get: (digest, range) => store.get(workspaceId, digest, range),
   };
 }

@@ -10,6 +10,7 @@ export function createCatalog(calls: Calls, workspaceId: string): Catalog {
     maxActivation: (saeId, feature) => calls.call("catalog.max_activation", { workspaceId, id: saeId, feature }),
     labels: (saeId, features) => calls.call("catalog.labels", { workspaceId, id: saeId, features }),
     registers: (saeId) => calls.call("catalog.registers", { workspaceId, id: saeId }),
+    featureEvidence: (saeId, features) => calls.call("catalog.feature_evidence", { workspaceId, id: saeId, features }),
     dataset: (id) => calls.call("catalog.dataset", { workspaceId, id }),
     artifact: (id) => calls.call("catalog.artifact", { workspaceId, id }),
     children: (jobId) => calls.call("catalog.children", { workspaceId, id: jobId }),

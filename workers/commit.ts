@@ -1,6 +1,7 @@
 /** The end of a job in the database: its artifacts, models and saes appear with its last state, or not at all. */
 import { fieldProblem, isProblem, Problem, type ProblemDetails, toProblemDetails } from "../domain/problem.ts";
 import { type FeatureValues, writeFeatureRows } from "../platform/feature-rows.ts";
+import { type FeatureLabels, writeLabels } from "../platform/features.ts";
 import type { JobClaim, JobOutcome, Json, Transaction } from "../platform/jobs.ts";
 import type { Platform } from "../platform/platform.ts";
 import { bytesOf } from "./bytes.ts";
@@ -53,6 +54,7 @@ async function commit(
       ? async (tx) => {
           await writeRows(tx, claim, output);
           for (const one of features) await writeFeatures(tx, claim, one);
+          for (const one of output.featureLabels ?? []) await writeNewLabels(tx, claim, one);
         }
       : undefined,
   });
@@ -143,6 +145,13 @@ async function writeFeatures(tx: Transaction, claim: JobClaim, index: IndexedFea
   };
   await tx.featureIndex.upsert({ where: { sae_id }, create: row, update: row });
   await writeFeatureRows(tx, sae_id, index.values);
+}
+
+/** An sae that was deleted meanwhile took its features along, and their labels have nowhere to go. */
+async function writeNewLabels(tx: Transaction, claim: JobClaim, labels: FeatureLabels): Promise<void> {
+  const sae = await tx.sae.findFirst({ where: { id: labels.saeId, workspace_id: claim.job.workspace_id } });
+  if (!sae) throw new Problem("SAE_NOT_FOUND", `${labels.saeId} was deleted meanwhile`);
+  await writeLabels(tx, labels);
 }
 
 /** Prisma's code for a broken unique constraint. */

@@ -6,11 +6,13 @@
 import type { ProblemDetails } from "../domain/problem.ts";
 import type { StoredBlob } from "../platform/artifacts/store.ts";
 import type { Config } from "../platform/config.ts";
+import type { FeatureLabels } from "../platform/features.ts";
 import type { MeasuredFeatures, NewMeasuredFeatures } from "../platform/measured-features.ts";
 import type {
   ArtifactRow,
   ChildRow,
   DatasetRow,
+  FeatureEvidence,
   FeatureLabel,
   ModelRow,
   NamedKind,
@@ -131,6 +133,7 @@ export interface JobOutput {
   readonly models?: readonly ProducedModel[];
   readonly saes?: readonly ProducedSae[];
   readonly featureIndexes?: readonly ProducedFeatureIndex[];
+  readonly featureLabels?: readonly FeatureLabels[];
 }
 
 /** A blob already in the store that becomes an artifact of the workspace. */
@@ -213,6 +216,7 @@ export interface SupervisorCalls {
   "catalog.children": { params: Named; value: ChildRow[] };
   "catalog.taken": { params: { workspaceId: string; kind: NamedKind; names: readonly string[] }; value: string[] };
   "catalog.labels": { params: Named & { readonly features: readonly number[] }; value: FeatureLabel[] };
+  "catalog.feature_evidence": { params: Named & { readonly features: readonly number[] }; value: FeatureEvidence };
   "catalog.registers": { params: Named; value: number[] };
   "measured.find": { params: { workspaceId: string; keys: readonly string[] }; value: MeasuredFeatures[] };
   "measured.keep": { params: { workspaceId: string; measured: NewMeasuredFeatures }; value: null };

@@ -76,6 +76,20 @@ export interface FeatureLabel {
   readonly label: string;
 }
 
+/** What an sae's index has of some features, and the labels that they have. */
+export interface FeatureEvidence {
+  /** Of the details: JSON lines; null where the sae is not indexed. */
+  readonly digest: string | null;
+  readonly features: readonly {
+    readonly index: number;
+    /** Of its line in the details, in bytes. */
+    readonly offset: number | null;
+    readonly length: number | null;
+    readonly label: string | null;
+    readonly source: string | null;
+  }[];
+}
+
 /** A job that another one waited for. */
 export interface ChildRow {
   readonly id: string;

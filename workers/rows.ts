@@ -10,6 +10,7 @@ import {
   type BlobFile,
   type ChildRow,
   type DatasetRow,
+  type FeatureEvidence,
   type FilesAt,
   type ModelRow,
   type NamedKind,
@@ -144,6 +145,26 @@ async function readTaken(
   return rows.map((row) => row.name);
 }
 
+async function readEvidence(db: Database, saeId: string, features: readonly number[]): Promise<FeatureEvidence> {
+  const index = await db.featureIndex.findUnique({ where: { sae_id: saeId }, include: { details_artifact: true } });
+  const rows = await db.feature.findMany({ where: { sae_id: saeId, index: { in: [...features] } } });
+  const known = new Map(rows.map((row) => [row.index, row]));
+  return {
+    digest: index?.details_artifact.digest ?? null,
+    features: features.map((feature) => {
+      const row = known.get(feature);
+      const offset = row?.details_offset ?? null;
+      return {
+        index: feature,
+        offset: offset === null ? null : Number(offset),
+        length: row?.details_length ?? null,
+        label: row?.label ?? null,
+        source: row?.label_source ?? null,
+      };
+    }),
+  };
+}
+
 /** The calls of a device that do not touch the job it runs. */
 export function readOnlyCalls({ db, secrets }: Pick<Platform, "db" | "secrets">): Omit<CallHandlers, "job.checkpoint"> {
   return {
@@ -157,6 +178,10 @@ export function readOnlyCalls({ db, secrets }: Pick<Platform, "db" | "secrets">)
     "catalog.labels": async ({ workspaceId, id, features }) => {
       const sae = await readSae(db, workspaceId, id);
       return [...(await labelsOf(db, sae.id, features))].map(([feature, label]) => ({ feature, label }));
+    },
+    "catalog.feature_evidence": async ({ workspaceId, id, features }) => {
+      const sae = await readSae(db, workspaceId, id);
+      return await readEvidence(db, sae.id, features);
     },
     "catalog.registers": ({ workspaceId, id }) => registersOf(db, workspaceId, id),
     "measured.find": ({ workspaceId, keys }) => findMeasured(db, workspaceId, keys),

@@ -8,6 +8,7 @@ import { resolveHarvest } from "./activations-harvest.ts";
 import { resolveBenchmarkAnalyze } from "./benchmark-analyze.ts";
 import { resolveFeaturesContrast } from "./features-contrast.ts";
 import { resolveFeaturesIndexJob } from "./features-index.ts";
+import { resolveFeaturesLabel } from "./features-label.ts";
 import { resolveModelImport, resolveSaeImport } from "./imports.ts";
 import { resolveSaeExport } from "./sae-export.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
@@ -27,6 +28,7 @@ const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "sae.train": resolveSaeTrainJob,
   "sae.release": resolveSaeRelease,
   "features.index": resolveFeaturesIndexJob,
+  "features.label": resolveFeaturesLabel,
   "features.contrast": resolveFeaturesContrast,
   "steering.batch": resolveSteeringBatch,
   "steering.sweep": resolveSteeringSweep,

@@ -186,6 +186,7 @@ export async function createLab(): Promise<Lab> {
           labels: async (_, features) =>
             features.filter((f) => f % 2 === 0).map((f) => ({ feature: f, label: `label ${f}` })),
           registers: async () => [],
+          featureEvidence: async () => ({ digest: null, features: [] }),
         },
         measured: {
           find: async (keys) => keys.flatMap((key) => measured.get(key) ?? []),

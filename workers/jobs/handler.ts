@@ -3,7 +3,7 @@
  * touch comes with the context, so a test runs it with a store in a temporary folder and rows in an object.
  */
 import type { Readable } from "node:stream";
-import type { StoredBlob } from "../../platform/artifacts/store.ts";
+import type { ByteRange, StoredBlob } from "../../platform/artifacts/store.ts";
 import type { MeasuredFeatures, NewMeasuredFeatures } from "../../platform/measured-features.ts";
 import type { Outbound } from "../../platform/outbound.ts";
 import type { CheckpointPointer, JobOutput, Progress, StopReason } from "../protocol.ts";
@@ -11,6 +11,7 @@ import type {
   ArtifactRow,
   ChildRow,
   DatasetRow,
+  FeatureEvidence,
   FeatureLabel,
   ModelRow,
   NamedKind,
@@ -92,7 +93,7 @@ export interface Log {
 /** The artifact store as a handler sees it: blobs of its own workspace by digest. */
 export interface Blobs {
   put(bytes: AsyncIterable<Uint8Array> | Readable | Uint8Array): Promise<StoredBlob>;
-  get(digest: string): Promise<AsyncIterable<Uint8Array>>;
+  get(digest: string, range?: ByteRange): Promise<AsyncIterable<Uint8Array>>;
 }
 
 /** Rows a handler may read; each throws a problem when the workspace has no such thing. */
@@ -106,6 +107,8 @@ export interface Catalog {
   labels(saeId: string, features: readonly number[]): Promise<readonly FeatureLabel[]>;
   /** Features that the sae's index found to be always on, whatever the text; none where it is not indexed. */
   registers(saeId: string): Promise<readonly number[]>;
+  /** For each of these features, in their order, whether the index has examples of it. */
+  featureEvidence(saeId: string, features: readonly number[]): Promise<FeatureEvidence>;
   dataset(id: string): Promise<DatasetRow>;
   artifact(id: string): Promise<ArtifactRow>;
   /** The jobs that a fan-out waited for, in the order in which they were made. */

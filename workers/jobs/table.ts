@@ -4,6 +4,7 @@ import { activationsHarvest } from "./activations-harvest.ts";
 import { benchmarkAnalyze } from "./benchmark-analyze.ts";
 import { featuresContrast } from "./features-contrast.ts";
 import { featuresIndex } from "./features-index.ts";
+import { featuresLabel } from "./features-label.ts";
 import type { JobHandler } from "./handler.ts";
 import { modelImport } from "./model-import.ts";
 import { saeExport } from "./sae-export.ts";
@@ -22,6 +23,7 @@ export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "sae.train": saeTrain,
   "sae.release": saeRelease,
   "features.index": featuresIndex,
+  "features.label": featuresLabel,
   "features.contrast": featuresContrast,
   "steering.batch": steeringBatch,
   "steering.sweep": steeringSweep,
