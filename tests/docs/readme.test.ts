@@ -1,5 +1,5 @@
 // The README's commands, run as they stand against a server that was started as it says.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,12 @@ const guides = ["docs/guides/train-saes.md"].map((file) => ({
   file,
   scripts: [...readFileSync(file, "utf8").matchAll(/```bash\n([\s\S]*?)```/g)].map(([, code]) => code ?? ""),
 }));
+
+/** A guide for clients: each block in its own language, printing JSON as its last line. */
+const clients = [...readFileSync("docs/guides/clients.md", "utf8").matchAll(/```(bash|js|python)\n([\s\S]*?)```/g)].map(
+  ([, language, code]) => ({ language: language!, code: code! }),
+);
+const hasOpenAiForPython = spawnSync("python3", ["-c", "import openai"]).status === 0;
 
 describe("the README", () => {
   let server: ChildProcess;
@@ -72,6 +78,39 @@ describe("the README", () => {
       const body = JSON.parse(await run(script));
       expect(body).not.toHaveProperty("code");
       if (body.object === "job") expect(body).toMatchObject({ state: "succeeded", error: null });
+    });
+  });
+
+  describe("docs/guides/clients.md", () => {
+    const interpreters: Record<string, (code: string) => [string, string[]]> = {
+      bash: (code) => ["bash", ["-euc", `curl() { command curl --fail-with-body "$@"; }\n${code}`]],
+      js: (code) => [process.execPath, ["--input-type=module", "--eval", code]],
+      python: (code) => ["python3", ["-c", code]],
+    };
+    test.for(clients)("$language: $code", async ({ language, code }, { skip }) => {
+      skip(
+        code.includes("from openai") && !hasOpenAiForPython,
+        "python3 has no openai; `pip install openai` lifts this",
+      );
+      const [file, args] = interpreters[language]!(code.replaceAll("localhost:8080", address.replace("http://", "")));
+      const { stdout } = await promisify(execFile)(file, args);
+      const body = JSON.parse(stdout.trim().split("\n").at(-1)!);
+      expect(body).not.toHaveProperty("code");
+      if (body.text) expect(body.text).toMatch(/\p{Script=Han}/u);
+      if (body.choices) {
+        const [steered, baseline] = body.choices;
+        expect([steered.role_in_experiment, baseline.role_in_experiment]).toEqual(["steered", "baseline"]);
+        expect(steered.text ?? steered.message.content).not.toBe(baseline.text ?? baseline.message.content);
+      }
+      // Whatever kind a client may ask for, the workers that were started here would take.
+      if (body.job_kinds) expect(new Set(Object.values(body.job_kinds))).toEqual(new Set([true]));
+      if (body.object !== "job") return;
+      expect(body).toMatchObject({ state: "succeeded", error: null });
+      const failed = code.includes("999999") ? 1 : 0;
+      expect(body.result.request_counts).toMatchObject({
+        failed,
+        completed: body.result.request_counts.total - failed,
+      });
     });
   });
 

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildApp } from "../../api/app.ts";
-import { newId } from "../../domain/id.ts";
 import type { BatchOutputLine, SteeringBatchResult } from "../../domain/steering-batch.ts";
 import { createRandom } from "../../engine/runtime/random.ts";
 import { writeSaelens } from "../../engine/sae/layouts/saelens.ts";
@@ -51,10 +50,8 @@ afterAll(async () => {
 async function upload(content: string | Uint8Array): Promise<string> {
   const { platform, workspaceId } = deployment;
   const blob = await platform.store.put(workspaceId, Buffer.from(content));
-  const id = newId("artifact");
-  await platform.artifacts.create({ id, workspaceId, name: "batch.jsonl", contentType: "application/jsonl", blob });
-  await platform.db.artifact.update({ where: { id }, data: { state: "visible", visible_at: new Date() } });
-  return id;
+  const file = { workspaceId, name: "batch.jsonl", contentType: "application/jsonl", blob };
+  return (await platform.artifacts.create(file)).id;
 }
 const jsonl = (lines: readonly unknown[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 
