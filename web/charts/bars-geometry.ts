@@ -29,7 +29,7 @@ const letterWidth = 6.3;
 const valueRoom = 52;
 
 export function barsGeometry(bars: readonly Bar[], width = 560): BarsGeometry {
-  const left = Math.min(190, Math.ceil(Math.max(4, ...bars.map(({ name }) => name.length)) * letterWidth) + 12);
+  const left = Math.min(0.4 * width, Math.ceil(Math.max(4, ...bars.map(({ name }) => name.length)) * letterWidth) + 12);
   const values = bars.flatMap(({ value, high }) => [value ?? 0, high ?? 0]);
   const ticks = niceTicks(0, Math.max(1e-9, ...values));
   const toX = (value: number) => left + (value / ticks.high) * (width - left - valueRoom);

@@ -1,4 +1,5 @@
 import type { Ref } from "preact";
+import { narrow } from "../shell/viewport.ts";
 import { type Bar, barsGeometry } from "./bars-geometry.ts";
 import "./charts.css";
 import "./bars.css";
@@ -18,7 +19,10 @@ export function Bars({ label, bars, drawing }: Props) {
     foot,
     bars: drawn,
     marks,
-  } = barsGeometry(bars.map((bar) => ({ ...bar, name: shortName(bar.name) })));
+  } = barsGeometry(
+    bars.map((bar) => ({ ...bar, name: shortName(bar.name) })),
+    narrow.value ? 330 : 560,
+  );
   const spoken = drawn.map(({ name, words }) => `${name} ${words}`).join(", ");
   return (
     <svg ref={drawing} class="bars" viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`${label}: ${spoken}`}>

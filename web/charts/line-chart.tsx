@@ -1,7 +1,8 @@
 // Lines with axes, a legend that doubles as the reading at the pointer, and a table for those who cannot see lines.
 import { useState } from "preact/hooks";
+import { narrow } from "../shell/viewport.ts";
 import "./charts.css";
-import { type LineGeometry, lineGeometry, nearestX, type Series } from "./line-geometry.ts";
+import { type LineGeometry, lineGeometry, narrowFrame, nearestX, type Series, wideFrame } from "./line-geometry.ts";
 import { shortNumber } from "./ticks.ts";
 
 interface LineChartProps {
@@ -24,7 +25,7 @@ export function LineChart({
   showPoints,
 }: LineChartProps) {
   const [at, setAt] = useState<number | null>(null);
-  const geometry = lineGeometry(series, { scale, spanX, spanY });
+  const geometry = lineGeometry(series, { frame: narrow.value ? narrowFrame : wideFrame, scale, spanX, spanY });
   const pointed = (event: PointerEvent) => {
     const box = (event.currentTarget as SVGSVGElement).getBoundingClientRect();
     setAt(nearestX(series, geometry, ((event.clientX - box.left) / box.width) * geometry.frame.width));

@@ -35,6 +35,7 @@ export interface LineGeometry {
 }
 
 export const wideFrame: Frame = { width: 560, height: 240, left: 52, right: 14, top: 12, bottom: 30 };
+export const narrowFrame: Frame = { ...wideFrame, width: 330, height: 210, left: 44 };
 
 interface Options {
   readonly frame?: Frame;

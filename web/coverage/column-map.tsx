@@ -11,7 +11,7 @@ const meanings: readonly { readonly name: (typeof wellKnownColumns)[number]; rea
   { name: "id", words: "Id of the sample" },
 ];
 
-/** Which column of the file plays which part; open where the file could not be read without help. */
+/** Which column of the file plays which part. */
 export function ColumnMap({
   pending,
   columns,
@@ -27,8 +27,8 @@ export function ColumnMap({
     look(key);
   };
   return (
-    <details class="column-map" open={preview?.problem != null || Object.keys(mapping).length > 0}>
-      <summary>Columns</summary>
+    <fieldset class="column-map" aria-label="Columns">
+      <p class="small soft">Which column of the file is which?</p>
       <div class="column-map-fields">
         {meanings.map(({ name, words }) => (
           <label key={name} class="field">
@@ -44,6 +44,6 @@ export function ColumnMap({
           </label>
         ))}
       </div>
-    </details>
+    </fieldset>
   );
 }

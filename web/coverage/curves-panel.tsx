@@ -2,11 +2,10 @@ import { useRef, useState } from "preact/hooks";
 import { ChartExports } from "../charts/chart-exports.tsx";
 import { csvOf } from "../charts/csv.ts";
 import { Axes } from "../charts/line-chart.tsx";
-import { lineGeometry, wideFrame } from "../charts/line-geometry.ts";
+import { lineGeometry, narrowFrame, wideFrame } from "../charts/line-geometry.ts";
 import { formatFigure } from "../elements/format.ts";
+import { narrow } from "../shell/viewport.ts";
 import type { Analysis } from "./analysis-data.ts";
-
-const frame = { ...wideFrame, height: 300 };
 
 /** How fast samples drawn at random cover a benchmark's features; the area below a curve is its AUC. */
 export function CurvesPanel({
@@ -19,6 +18,7 @@ export function CurvesPanel({
   const drawing = useRef<SVGSVGElement>(null);
   const [pointed, setPointed] = useState<number | null>(null);
   const { benchmarks } = analysis;
+  const frame = narrow.value ? narrowFrame : { ...wideFrame, height: 300 };
   const series = benchmarks.map(({ name, samples, coverage }) => ({
     name,
     points: [{ x: 0, y: 0 }, ...coverage.samples.map((n, i) => ({ x: n / samples, y: coverage.coverage[i] ?? 0 }))],

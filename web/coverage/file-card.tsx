@@ -2,18 +2,20 @@ import { formatBytes } from "../elements/format.ts";
 import { ProblemNotice } from "../elements/problem-notice.tsx";
 import { ColumnMap } from "./column-map.tsx";
 import { FilePreview } from "./file-preview.tsx";
-import { change, look, type PendingFile, removeFile, send } from "./file-state.ts";
+import { change, isReady, look, type PendingFile, removeFile, send } from "./file-state.ts";
 import type { Template } from "./use-templates.ts";
 
 interface Props {
   readonly pending: PendingFile;
   readonly templates: readonly Template[];
+  /** Whether its first rows are shown at once. */
+  readonly open: boolean;
   readonly onAdded: () => void;
 }
 
 /** One file before it is sent: what it holds, how it will be read, what it will be called. */
-export function FileCard({ pending, templates, onAdded }: Props) {
-  const { key, file, name, preview, looking, template, sent, problem } = pending;
+export function FileCard({ pending, templates, open, onAdded }: Props) {
+  const { key, file, name, preview, looking, mapping, template, sent, problem } = pending;
   const wrong = preview?.problem ?? null;
   const submit = async (event: Event) => {
     event.preventDefault();
@@ -64,10 +66,13 @@ export function FileCard({ pending, templates, onAdded }: Props) {
               </select>
             </label>
           </div>
-          <ColumnMap pending={pending} columns={preview.columns} />
-          <FilePreview preview={preview} />
+          <details class="file-details" open={open || wrong !== null || Object.keys(mapping).length > 0}>
+            <summary>Columns and first rows</summary>
+            <ColumnMap pending={pending} columns={preview.columns} />
+            <FilePreview preview={preview} />
+          </details>
           <div class="button-row">
-            <button type="submit" class="button primary" disabled={sent !== null || looking || wrong !== null}>
+            <button type="submit" class="button primary" disabled={!isReady(pending)}>
               {sent === null ? "Add to the comparison" : "Sending…"}
             </button>
             {sent !== null && <progress aria-label="Sent" max={1} value={sent} />}

@@ -1,15 +1,19 @@
 import { useState } from "preact/hooks";
 import { announce } from "../elements/announcer.tsx";
 import { FileCard } from "./file-card.tsx";
-import { addFiles, pendingFiles } from "./file-state.ts";
+import { addFiles, isReady, pendingFiles, sendAll } from "./file-state.ts";
 import { useTemplates } from "./use-templates.ts";
 
 const accepted = ".jsonl,.json,.ndjson,.csv,.tsv,.parquet,.txt,.gz";
+
+/** So many cards show their rows without being asked. */
+const fewFiles = 2;
 
 /** Files dropped here, or chosen by a button that works without a mouse. */
 export function FileDrop({ onAdded }: { readonly onAdded: () => void }) {
   const [over, setOver] = useState(false);
   const templates = useTemplates();
+  const ready = pendingFiles.value.filter(isReady).length;
   const take = (list: FileList | null | undefined) => {
     const files = [...(list ?? [])];
     if (files.length === 0) return;
@@ -46,8 +50,19 @@ export function FileDrop({ onAdded }: { readonly onAdded: () => void }) {
         </span>
         <span class="small soft">JSON Lines, CSV, TSV, Parquet or text, gzipped or not, as they were published</span>
       </label>
+      {ready > 1 && (
+        <button type="button" class="button primary add-all" onClick={() => sendAll().then(onAdded)}>
+          Add all {ready} files to the comparison
+        </button>
+      )}
       {pendingFiles.value.map((pending) => (
-        <FileCard key={pending.key} pending={pending} templates={templates} onAdded={onAdded} />
+        <FileCard
+          key={pending.key}
+          pending={pending}
+          templates={templates}
+          open={pendingFiles.value.length <= fewFiles}
+          onAdded={onAdded}
+        />
       ))}
     </>
   );

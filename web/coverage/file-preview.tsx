@@ -1,8 +1,8 @@
 import { ScrollBox } from "../elements/scroll-box.tsx";
 import type { Preview } from "./file-state.ts";
 
-const shownRows = 3;
-const shownLetters = 140;
+const shownRows = 2;
+const shownLetters = 100;
 
 /** The first samples as the file has them, and the first prompt as the model will read it. */
 export function FilePreview({ preview }: { readonly preview: Preview }) {

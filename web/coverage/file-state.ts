@@ -40,7 +40,16 @@ export async function addFiles(files: readonly File[]): Promise<void> {
     problem: null,
   }));
   pendingFiles.value = [...pendingFiles.value, ...added];
-  await Promise.all(added.map(({ key }) => look(key)));
+  for (const { key } of added) await look(key);
+}
+
+/** Whether nothing stands in the way of sending it. */
+export const isReady = ({ preview, looking, sent }: PendingFile): boolean =>
+  preview !== null && preview.problem === null && !looking && sent === null;
+
+/** One after the other, those that are ready. */
+export async function sendAll(): Promise<void> {
+  for (const pending of pendingFiles.value) if (isReady(pending)) await send(pending.key);
 }
 
 export function removeFile(key: string): void {

@@ -48,10 +48,12 @@ export function MatrixPanel({ analysis, selected, onSelect }: Props) {
             </button>
           ))}
         </fieldset>
-        <label class="check small">
-          <input type="checkbox" checked={specific} onChange={() => setSpecific(!specific)} />
-          without {common} features common in any text
-        </label>
+        {common > 0 && (
+          <label class="check small">
+            <input type="checkbox" checked={specific} onChange={() => setSpecific(!specific)} />
+            {common === 1 ? "without 1 feature" : `without ${common} features`} common in any text
+          </label>
+        )}
       </div>
       <HeatMap
         label={`Matrix of ${measures[measure].title.toLowerCase()}, ${names.length} benchmarks`}

@@ -32,8 +32,12 @@ export function PairPanel({
   const rows = [
     { words: `of ${a.name} is in ${b.name}`, value: analysis.overlap[i]?.[j] },
     { words: `of ${b.name} is in ${a.name}`, value: analysis.overlap[j]?.[i] },
-    { words: "of the smaller, expected of random features", value: analysis.baselines.random.overlap_min[i]?.[j] },
-    { words: "of the smaller's distinct tokens are shared", value: analysis.baselines.tokens.overlap_min[i]?.[j] },
+  ];
+  const { random, tokens } = analysis.baselines;
+  const anyway = [
+    { words: "of the smaller one's features are shared", value: analysis.overlap_min[i]?.[j] },
+    { words: "if features fired as often, but at random", value: random.overlap_min[i]?.[j] },
+    { words: "of the smaller one's distinct tokens are shared", value: tokens.overlap_min[i]?.[j] },
   ];
   return (
     <section class="panel pair" aria-labelledby="pair-title">
@@ -46,18 +50,31 @@ export function PairPanel({
           {formatCount(analysis.shared_features[i]?.[j] ?? 0)} in both
         </p>
       </div>
-      <dl class="shares">
-        {rows.map(({ words, value }) => (
-          <div key={words}>
-            <dt>{formatShare(value, 0)}</dt>
-            <dd>{words}</dd>
-          </div>
-        ))}
-      </dl>
+      <Shares rows={rows} />
+      <h3>Against what is expected anyway</h3>
+      <Shares rows={anyway} />
       <h3>Shared features</h3>
       <FeatureMentions mentions={shared?.features ?? []} turned={turned} names={[a.name, b.name]} />
       <UniqueFeatures benchmark={a} />
       <UniqueFeatures benchmark={b} />
     </section>
+  );
+}
+
+interface Share {
+  readonly words: string;
+  readonly value: number | null | undefined;
+}
+
+function Shares({ rows }: { readonly rows: readonly Share[] }) {
+  return (
+    <dl class="shares">
+      {rows.map(({ words, value }) => (
+        <div key={words}>
+          <dt>{formatShare(value, 0)}</dt>
+          <dd>{words}</dd>
+        </div>
+      ))}
+    </dl>
   );
 }
