@@ -1,6 +1,7 @@
 // Scores of models on benchmarks: what tells redundancy and overlap of features from redundancy and similarity of scores.
 import { type Static, Type } from "typebox";
-import { closed, dictionary } from "./schema.ts";
+import { fieldProblem } from "./problem.ts";
+import { closed, dictionary, escapePointer } from "./schema.ts";
 
 const ScoredBenchmark = closed(
   {
@@ -66,3 +67,38 @@ export const BenchmarkScores = closed(
   },
 );
 export type BenchmarkScores = Static<typeof BenchmarkScores>;
+
+/**
+ * @param samples of every benchmark of the analysis, by name
+ * @param at JSON pointer to the scores
+ * @throws Problem pointing at a benchmark or model that is not known, at one that is there twice, and at scores of another number of samples
+ */
+export function checkScores(scores: BenchmarkScores, samples: ReadonlyMap<string, number>, at: string): void {
+  const models = new Set(scores.models);
+  const seen = new Set<string>();
+  for (const [i, { name, ...given }] of scores.benchmarks.entries()) {
+    const here = `${at}/benchmarks/${i}`;
+    const size = samples.get(name);
+    if (size === undefined) throw notAmong(`${here}/name`, name, [...samples.keys()], "benchmarks of this analysis");
+    if (seen.has(name)) throw fieldProblem("SETTINGS_CONTRADICTORY", `${here}/name`, `"${name}" has scores already`);
+    seen.add(name);
+    for (const [field, byModel] of Object.entries(given)) {
+      for (const [model, value] of Object.entries(byModel)) {
+        const pointer = `${here}/${field}/${escapePointer(model)}`;
+        if (!models.has(model)) throw notAmong(pointer, model, scores.models, "`models`");
+        if (Array.isArray(value) && value.length !== size) {
+          const detail = `"${name}" has ${size} samples, here are ${value.length} scores`;
+          throw fieldProblem("SETTINGS_CONTRADICTORY", pointer, detail);
+        }
+      }
+    }
+  }
+  const { given } = scores;
+  if (given !== undefined && !seen.has(given))
+    throw notAmong(`${at}/given`, given, [...seen], "benchmarks with scores");
+}
+
+function notAmong(pointer: string, name: string, known: readonly string[], what: string) {
+  const some = known.slice(0, 20).join(", ");
+  return fieldProblem("SETTINGS_CONTRADICTORY", pointer, `"${name}" is not among the ${what}: ${some}`);
+}

@@ -1,4 +1,5 @@
 // Laws of benchmark.analyze.
+import { checkScores } from "../../domain/benchmark-scores.ts";
 import type { Shots } from "../../domain/few-shot.ts";
 import type { JobInput } from "../../domain/job.ts";
 import { fieldProblem } from "../../domain/problem.ts";
@@ -30,6 +31,7 @@ export async function resolveBenchmarkAnalyze(submission: Submission, input: Job
 
   const benchmarks = [];
   const names = new Set<string>();
+  const sizes = new Map<string, number>();
   for (const [index, benchmark] of input.benchmarks.entries()) {
     const here = `${at}/benchmarks/${index}`;
     const dataset = referred(
@@ -48,8 +50,18 @@ export async function resolveBenchmarkAnalyze(submission: Submission, input: Job
     const { shots: given, ...rest } = benchmark;
     const shots = given && { shots: await resolveShots(submission, given, { shot, template: asked }, `${here}/shots`) };
     benchmarks.push({ ...rest, template, dataset_id: dataset.id, name, ...shots });
+    sizes.set(name, dataset.samples);
   }
-  return { ...input, model_id: model.id, sae_ids: saeIds, benchmarks };
+  if (input.scores !== undefined) checkScores(input.scores, sizes, `${at}/scores`);
+  return { ...input, ...(await neutralDataset(submission, input)), model_id: model.id, sae_ids: saeIds, benchmarks };
+}
+
+async function neutralDataset({ platform, caller, at }: Submission, given: JobInput<"benchmark.analyze">) {
+  const { neutral_dataset_id: name } = given;
+  if (name === undefined) return {};
+  const pointer = `${at}/neutral_dataset_id`;
+  const dataset = referred(await findDataset(platform, caller.workspaceId, name), "dataset", name, pointer);
+  return { neutral_dataset_id: dataset.id };
 }
 
 /** The worker gets the examples' template as text and their dataset by id. */

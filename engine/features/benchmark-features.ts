@@ -46,13 +46,29 @@ export function createBenchmarkCollector(width: number, k: number | null): Bench
   const levels = ks.map((level) => ({ k: level, counts_F: new Uint32Array(width), last_F: new Uint32Array(width) }));
   const peak_FE = new Float32Array(width * EXAMPLES);
   const sample_FE = new Int32Array(width * EXAMPLES).fill(-1);
+  // The sample in progress: its features in the order they came, and the largest value of each; 0 where it has none.
+  let touched = new Uint32Array(256);
+  let count = 0;
+  const now_F = new Float32Array(width);
   let samples = 0;
-  let now = new Map<number, number>();
+
+  function touch(feature: number): void {
+    if (!(feature >= 0 && feature < width)) {
+      throw new RangeError(`feature index of sample ${samples}: expected an integer in [0, ${width}), got ${feature}`);
+    }
+    if (count === touched.length) {
+      const grown = new Uint32Array(2 * count);
+      grown.set(touched);
+      touched = grown;
+    }
+    touched[count++] = feature;
+  }
 
   function keepExample(feature: number, value: number): void {
-    let at = feature * EXAMPLES + EXAMPLES - 1;
+    const first = feature * EXAMPLES;
+    let at = first + EXAMPLES - 1;
     if (sample_FE[at]! >= 0 && peak_FE[at]! >= value) return;
-    for (; at > feature * EXAMPLES && !(sample_FE[at - 1]! >= 0 && peak_FE[at - 1]! >= value); at--) {
+    for (; at > first && !(sample_FE[at - 1]! >= 0 && peak_FE[at - 1]! >= value); at--) {
       peak_FE[at] = peak_FE[at - 1]!;
       sample_FE[at] = sample_FE[at - 1]!;
     }
@@ -66,25 +82,30 @@ export function createBenchmarkCollector(width: number, k: number | null): Bench
         const value = values[i]!;
         const feature = features[i]!;
         if (Number.isNaN(value)) throw new RangeError(`activation of feature ${feature} in sample ${samples} is NaN`);
-        if (value > (now.get(feature) ?? 0)) now.set(feature, value);
+        if (value <= 0) continue;
+        if (now_F[feature] === undefined || now_F[feature] === 0) touch(feature);
+        if (value > now_F[feature]!) now_F[feature] = value;
       }
       if (levels.length === 0) return;
-      const strongest = Uint32Array.from({ length: features.length }, (_, i) => i).sort(
-        (a, b) => values[b]! - values[a]! || features[a]! - features[b]!,
-      );
-      for (const level of levels) {
-        for (const i of strongest.subarray(0, level.k)) {
+      const order = strongestFirst(features, values);
+      for (const { k: most, counts_F, last_F } of levels) {
+        for (let rank = 0; rank < Math.min(most, features.length); rank++) {
+          const i = order === null ? rank : order[rank]!;
           const feature = features[i]!;
-          if (!(values[i]! > 0) || level.last_F[feature] === samples + 1) continue;
-          level.last_F[feature] = samples + 1;
-          level.counts_F[feature]! += 1;
+          if (!(values[i]! > 0) || last_F[feature] === samples + 1) continue;
+          last_F[feature] = samples + 1;
+          counts_F[feature]! += 1;
         }
       }
     },
     endSample() {
-      builder.add([...now.keys()]);
-      for (const [feature, value] of now) keepExample(feature, value);
-      now = new Map();
+      builder.add(touched.subarray(0, count));
+      for (let i = 0; i < count; i++) {
+        const feature = touched[i]!;
+        keepExample(feature, now_F[feature]!);
+        now_F[feature] = 0;
+      }
+      count = 0;
       samples += 1;
     },
     finish() {
@@ -103,6 +124,16 @@ export function createBenchmarkCollector(width: number, k: number | null): Bench
       };
     },
   };
+}
+
+/** Order of the entries by value; null where they are in it already, as encoders with top-k give them. */
+function strongestFirst(features: ArrayLike<number>, values: ArrayLike<number>): Uint32Array | null {
+  let sorted = true;
+  for (let i = 1; i < values.length && sorted; i++) sorted = values[i - 1]! >= values[i]!;
+  if (sorted) return null;
+  return Uint32Array.from({ length: values.length }, (_, i) => i).sort(
+    (a, b) => values[b]! - values[a]! || features[a]! - features[b]!,
+  );
 }
 
 /** The counts that are not 0. */

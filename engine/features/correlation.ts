@@ -73,8 +73,8 @@ export function kendallTauB(x: ArrayLike<number>, y: ArrayLike<number>): number 
       untiedY += sy * sy;
     }
   }
-  // One root of each, for their product of 500 models would still be exact but that of the counts' squares not.
-  return untiedX === 0 || untiedY === 0 ? null : difference / (Math.sqrt(untiedX) * Math.sqrt(untiedY));
+  // The product is exact far beyond any number of models, and so is the root of a square: τ(x, x) is 1, not 1 + 2⁻⁵².
+  return untiedX === 0 || untiedY === 0 ? null : difference / Math.sqrt(untiedX * untiedY);
 }
 
 /**

@@ -101,7 +101,7 @@ function rankComparison(whole_M: Float64Array): (other_M: Float64Array) => numbe
         untied += sign * sign;
       }
     }
-    return untied === 0 ? null : difference / (Math.sqrt(untied) * Math.sqrt(untiedWhole));
+    return untied === 0 ? null : difference / Math.sqrt(untied * untiedWhole);
   };
 }
 
