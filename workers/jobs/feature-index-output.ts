@@ -5,6 +5,7 @@ import { newId } from "../../domain/id.ts";
 import type { FeatureIndex } from "../../engine/features/feature-index.ts";
 import type { NearestDirections } from "../../engine/features/nearest-directions.ts";
 import type { LensTokens, LogitLens } from "../../engine/llm/logit-lens.ts";
+import { tokenTexts } from "../../engine/llm/token-texts.ts";
 import type { Tokenizer } from "../../engine/llm/tokenizer.ts";
 import { writeParquet } from "../../formats/parquet-writer.ts";
 import type { FeatureValues } from "../../platform/feature-rows.ts";
@@ -100,7 +101,7 @@ function lineOf(feature: number, { index, lens, nearest }: MadeIndex, words: Wor
     const { band, sample, position, at } = one;
     const quantile = short(tallies.quantileOf(feature, one.value));
     const head = JSON.stringify({ band, value: short(one.value), quantile, sample, position, at });
-    const tokens = Array.from(one.tokens, (id, t) => `${words.before(id)}${short(one.values[t]!)}}`);
+    const tokens = words.heads([...one.tokens]).map((before, t) => `${before}${short(one.values[t]!)}}`);
     return `${head.slice(0, -1)},"tokens":[${tokens.join(",")}]}`;
   });
   const lensed = (tokens: LensTokens) =>
@@ -134,21 +135,29 @@ function short(value: number): number {
 
 interface Words {
   text(id: number): string;
-  /** A token of a window as JSON up to its value. */
-  before(id: number): string;
+  /** The tokens of a window as JSON, each up to its value. */
+  heads(ids: readonly number[]): string[];
 }
 
 function createWords(tokenizer: Tokenizer): Words {
-  const known = new Map<number, string>();
+  const known = new Map<number, { readonly head: string; readonly whole: boolean }>();
+  const headOf = (id: number, text: string) => `${JSON.stringify({ id, text }).slice(0, -1)},"value":`;
+  const alone = (id: number) => {
+    let found = known.get(id);
+    if (found === undefined) {
+      const text = tokenizer.textOf(id);
+      found = { head: headOf(id, text), whole: !text.includes("\ufffd") };
+      known.set(id, found);
+    }
+    return found;
+  };
   return {
     text: (id) => tokenizer.textOf(id),
-    before(id) {
-      let found = known.get(id);
-      if (found === undefined) {
-        found = `${JSON.stringify({ id, text: tokenizer.textOf(id) }).slice(0, -1)},"value":`;
-        known.set(id, found);
-      }
-      return found;
+    heads(ids) {
+      const found = ids.map(alone);
+      if (found.every(({ whole }) => whole)) return found.map(({ head }) => head);
+      // Parts of characters can only be read together.
+      return tokenTexts(ids, tokenizer).map((text, t) => headOf(ids[t]!, text));
     },
   };
 }
