@@ -1,5 +1,6 @@
 /** What one sae did in one benchmark, as it is kept: key, contents, and the way back. */
 import { createHash } from "node:crypto";
+import { readyTemplates } from "../../domain/ready-templates.ts";
 import type { BenchmarkFeatures, FeatureLevel } from "../../engine/features/benchmark-features.ts";
 import type { ModelRow, SaeRow } from "../records.ts";
 import type { PromptCounts, ResolvedBenchmark } from "./benchmark-samples.ts";
@@ -31,7 +32,9 @@ export function benchmarkKey(
   const drawn = maxSamples === undefined || maxSamples >= dataset.samples ? null : { maxSamples, seed };
   const { shots, template } = ref;
   const examples = shots && { ...shots, dataset_id: shotsDigest };
-  const prompts = [dataset.digest, template, examples, drawn, overlong];
+  // A ready template's name could mean another text in a later version.
+  const text = readyTemplates[template]?.template ?? template;
+  const prompts = [dataset.digest, text, examples, drawn, overlong];
   return keyOf(["benchmark", weightsOf(model), sae.digest, prompts, position, runtime]);
 }
 
