@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME`: runs one benchmark and prints one JSON object as its last line. */
 import { benchDecode } from "./decode.ts";
+import { benchFeaturesIndex } from "./features-index.ts";
 import { benchMatrix } from "./matrix.ts";
 import { benchOpenModel } from "./open-model.ts";
 import { benchPrefill } from "./prefill.ts";
@@ -12,6 +13,7 @@ import { benchUpload } from "./upload.ts";
 /** By name. A new benchmark is a file of its own and one line here. */
 const benches: Readonly<Record<string, (args: readonly string[]) => unknown>> = {
   decode: benchDecode,
+  "features-index": benchFeaturesIndex,
   matrix: benchMatrix,
   "open-model": benchOpenModel,
   prefill: benchPrefill,

@@ -31,6 +31,9 @@ export interface ExampleArrays {
   readonly values_FEW: Float32Array;
   /** [F, 4]: the octave whose places the band's slots hold. */
   readonly octave_FR: Int16Array;
+  /** What a place must exceed to be kept: the least value among the strongest, and per band the least priority; 0 while a slot is free. */
+  readonly least_F: Float32Array;
+  readonly leastPriority_FR: Uint32Array;
 }
 
 /** A sequence's active features as rows, and which part of the corpus it is. */
@@ -79,15 +82,23 @@ export function createFeatureExamples({ width, top, perBand, before, after, seed
   const tokens_FEW = new Int32Array(width * E * W);
   const values_FEW = new Float32Array(width * E * W);
   const octave_FR = new Int16Array(width * bandCount).fill(-1000);
+  const least_F = new Float32Array(width);
+  const leastPriority_FR = new Uint32Array(width * bandCount);
+  if (top === 0) least_F.fill(Number.POSITIVE_INFINITY);
 
-  /** The slot to be overwritten: a free one, else the one with the least key, if `key` is above it. −1: none. */
-  function slotFor(key: number, keys: Float32Array | Uint32Array, from: number, to: number): number {
-    let least = -1;
+  /** A free slot, else the one with the least key. */
+  function slotToFill(keys: Float32Array | Uint32Array, from: number, to: number): number {
+    let least = from;
     for (let slot = from; slot < to; slot++) {
       if (length_FE[slot] === 0) return slot;
-      if (least < 0 || keys[slot]! < keys[least]!) least = slot;
+      if (keys[slot]! < keys[least]!) least = slot;
     }
-    return least >= 0 && key > keys[least]! ? least : -1;
+    return least;
+  }
+
+  function leastOf(keys: Float32Array | Uint32Array, from: number, to: number): number {
+    const slot = slotToFill(keys, from, to);
+    return length_FE[slot] === 0 ? 0 : keys[slot]!;
   }
 
   /** Equal text gives equal values: a corpus that repeats itself would fill the slots with one place. */
@@ -118,29 +129,38 @@ export function createFeatureExamples({ width, top, perBand, before, after, seed
     }
   }
 
+  function addStrong(feature: number, value: number, at: number, sequence: ShownSequence): void {
+    const [from, to] = [feature * E, feature * E + top];
+    if (isShown(value, at, sequence, from, to)) return;
+    keep(slotToFill(value_FE, from, to), feature, value, at, 0, sequence);
+    least_F[feature] = leastOf(value_FE, from, to);
+  }
+
+  function addToBand(feature: number, value: number, octave: number, at: number, sequence: ShownSequence): void {
+    const band = feature * bandCount + (octave & (bandCount - 1));
+    // A lower octave that shares the slots has been overtaken by four at least.
+    if (octave < octave_FR[band]!) return;
+    const from = feature * E + top + (octave & (bandCount - 1)) * perBand;
+    const to = from + perBand;
+    if (octave > octave_FR[band]!) {
+      octave_FR[band] = octave;
+      leastPriority_FR[band] = 0;
+      length_FE.fill(0, from, to);
+    }
+    const priority = hashOf(seed, feature, sequence.sample, sequence.start + at);
+    if (priority <= leastPriority_FR[band]! || isShown(value, at, sequence, from, to)) return;
+    keep(slotToFill(priority_FE, from, to), feature, value, at, priority, sequence);
+    leastPriority_FR[band] = leastOf(priority_FE, from, to);
+  }
+
   return {
     arrays: {
       ...{ value_FE, sample_FE, position_FE, at_FE, length_FE, priority_FE, tokens_FEW, values_FEW, octave_FR },
+      ...{ least_F, leastPriority_FR },
     },
     add(feature, value, bits, at, sequence) {
-      const first = feature * E;
-      const slot = slotFor(value, value_FE, first, first + top);
-      if (slot >= 0 && !isShown(value, at, sequence, first, first + top)) keep(slot, feature, value, at, 0, sequence);
-      if (perBand === 0) return;
-      const octave = octaveOfBits(bits);
-      const band = ((octave % bandCount) + bandCount) % bandCount;
-      const current = octave_FR[feature * bandCount + band]!;
-      // A lower octave that shares the slots has been overtaken by four at least.
-      if (octave < current) return;
-      const from = first + top + band * perBand;
-      if (octave > current) {
-        octave_FR[feature * bandCount + band] = octave;
-        length_FE.fill(0, from, from + perBand);
-      }
-      const priority = hashOf(seed, feature, sequence.sample, sequence.start + at);
-      const drawn = slotFor(priority, priority_FE, from, from + perBand);
-      if (drawn >= 0 && !isShown(value, at, sequence, from, from + perBand))
-        keep(drawn, feature, value, at, priority, sequence);
+      if (value > least_F[feature]!) addStrong(feature, value, at, sequence);
+      if (perBand > 0) addToBand(feature, value, octaveOfBits(bits), at, sequence);
     },
     of(feature) {
       const first = feature * E;

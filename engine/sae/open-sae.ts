@@ -42,14 +42,17 @@ export interface OpenedSae {
 }
 
 interface OpenOptions extends RunsOn {
-  /** Rows per run of the graph: bounds the memory for pre-activations, rows × width × 4 bytes. */
+  /**
+   * Rows per run of the graph: bounds the memory for pre-activations, rows × width × 4 bytes. By default 512, and more where that is
+   * below 16 MB: 1024 rows at width 2048 take a tenth less time per row.
+   */
   readonly microBatchRows?: number;
 }
 
 export async function openSae(sae: SparseAutoencoder, options: OpenOptions = {}): Promise<OpenedSae> {
-  const { microBatchRows = 512, ...runsOn } = options;
   checkSae(sae);
   const { dModel, width, rule } = sae;
+  const { microBatchRows = Math.max(512, Math.floor(2 ** 22 / width)), ...runsOn } = options;
   const graph = rule.kind === "topk" ? topKGraph(sae, rule.k) : preActivationGraph(sae);
   const session = await openSession(graph, runsOn);
   const weights = {
