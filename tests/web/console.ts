@@ -27,19 +27,21 @@ export interface OpenPage {
 
 export interface Console {
   readonly url: string;
+  readonly locked: { readonly url: string; readonly key: string };
   open(options?: { readonly size?: Size; readonly scheme?: Scheme; readonly url?: string }): Promise<OpenPage>;
   close(): Promise<void>;
 }
 
 export async function openConsole(): Promise<Console> {
   if (running === null) throw new Error("no Chromium");
-  const { url } = running;
+  const { url, locked } = running;
   const browser: Browser = await chromium.launch({
     executablePath: running.chromium,
     args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
   });
   return {
     url,
+    locked,
     async open({ size = "desktop", scheme = "light", url: address = url } = {}) {
       const context = await browser.newContext({
         viewport: sizes[size],

@@ -4,12 +4,20 @@ import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
+import { buildApp } from "../../api/app.ts";
 import { startEmbedded } from "../../scripts/embedded.ts";
+
+export interface RunningConsole {
+  readonly url: string;
+  /** The same product asking for a key, and a key that it takes. */
+  readonly locked: { readonly url: string; readonly key: string };
+  readonly chromium: string;
+}
 
 declare module "vitest" {
   interface ProvidedContext {
     /** null: no Chromium is installed */
-    runningConsole: { readonly url: string; readonly chromium: string } | null;
+    runningConsole: RunningConsole | null;
   }
 }
 
@@ -25,11 +33,25 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const settings = { DATA_DIR: folder, PORT: "0", LOG_LEVEL: "silent", THREADS: "1", RATE_LIMIT_PER_MINUTE: "0" };
   const server = await startEmbedded(settings, () => {});
   await server.bundled;
-  project.provide("runningConsole", { url: server.url, chromium });
+  const { platform } = server;
+  const locked = await buildApp({ platform: { ...platform, config: { ...platform.config, AUTH: "on" } } });
+  const lockedUrl = await locked.listen({ host: "127.0.0.1", port: 0 });
+  const key = await createKey(server.url);
+  project.provide("runningConsole", { url: server.url, locked: { url: lockedUrl, key }, chromium });
   return async () => {
+    await locked.close();
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
   };
+}
+
+async function createKey(url: string): Promise<string> {
+  const response = await fetch(`${url}/v1/keys`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ name: "console test", scopes: ["read", "write"] }),
+  });
+  return ((await response.json()) as { secret: string }).secret;
 }
 
 /** CHROMIUM_PATH, or `chromium` on the path. */

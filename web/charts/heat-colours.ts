@@ -1,10 +1,13 @@
 // From nothing to all in one hue of rising depth, so that order shows without seeing colour; a list for each theme.
-import type { Theme } from "../shell/theme.ts";
+export type Theme = "light" | "dark";
 
 const stops: Readonly<Record<Theme, readonly string[]>> = {
   light: ["#f2f5f5", "#d0e4e7", "#93c5ce", "#4a9bab", "#146678", "#06333e"],
   dark: ["#1b2228", "#1d3a45", "#1f5b6a", "#2f8b9e", "#74cade", "#d8f5fb"],
 };
+
+/** Black and white contrast alike with a ground of this luminance: (L + 0.05)² = 1.05 · 0.05. */
+const evenContrast = 0.179;
 
 type Rgb = readonly [number, number, number];
 
@@ -21,7 +24,7 @@ export function heatColour(share: number, theme: Theme): { readonly fill: string
   const from = rgbOf(list[below]!);
   const to = rgbOf(list[below + 1]!);
   const mixed = from.map((value, i) => Math.round(value + (to[i]! - value) * (at - below))) as unknown as Rgb;
-  const ink = luminance(mixed) > 0.18 ? "#0b1a1e" : "#ffffff";
+  const ink = luminance(mixed) > evenContrast ? "#000000" : "#ffffff";
   return { fill: `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`, ink };
 }
 
