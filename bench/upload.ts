@@ -9,6 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startS3 } from "../tests/support/s3-server.ts";
 
@@ -142,9 +143,9 @@ async function multipart(api: Api, file: GrownFile): Promise<Measured> {
     await fetch(`${api.url}/v1/datasets`, {
       method: "POST",
       headers: { "Content-Type": `multipart/form-data; boundary=${boundary}` },
-      body: ReadableStream.from(watched()),
+      body: Readable.from(watched()),
       duplex: "half",
-    } as RequestInit),
+    } as unknown as RequestInit),
   );
   return measured(api, before, sentAt - start, performance.now() - sentAt, dataset);
 }

@@ -53,19 +53,28 @@ export function createBudget(
 ): Budget {
   const usage: ChatUsage = { ...spent };
   const reserved = { input: 0, output: 0 };
+  // Tokenizers differ, and some models think beyond max_tokens: estimates grow with what was found to be too little.
+  const factor = { input: 1, output: 1 };
   return {
     usage,
-    reserve({ input, output }) {
-      const after = { input: usage.input + reserved.input + input, output: usage.output + reserved.output + output };
+    reserve(estimate) {
+      const input = estimate.input * factor.input;
+      const output = estimate.output * factor.output;
+      const after = {
+        input: usage.input + reserved.input * factor.input + input,
+        output: usage.output + reserved.output * factor.output + output,
+      };
       if (after.input + after.output > limit.tokens) throw new LimitReached("tokens");
       if (limit.cost !== undefined && prices && costOf(after, prices) > limit.cost) throw new LimitReached("cost");
-      reserved.input += input;
-      reserved.output += output;
+      reserved.input += estimate.input;
+      reserved.output += estimate.output;
     },
     settle(estimate, actual) {
       reserved.input -= estimate.input;
       reserved.output -= estimate.output;
       if (actual === null) return;
+      factor.input = Math.max(factor.input, actual.input / estimate.input);
+      factor.output = Math.max(factor.output, actual.output / estimate.output);
       usage.requests += 1;
       usage.input += actual.input;
       usage.output += actual.output;
@@ -122,6 +131,7 @@ export function createChatEndpoint(settings: ChatSettings, parts: ChatParts): Ch
       const { model, temperature, answerTokens } = settings;
       const body = JSON.stringify({ model, messages, temperature, max_tokens: answerTokens, stream: false });
       const estimate = { input: estimateTokens(messages), output: answerTokens };
+      let unreadable = 0;
       for (let attempt = 1; ; attempt++) {
         budget.reserve(estimate);
         let spent: { input: number; output: number } | null = null;
@@ -132,7 +142,8 @@ export function createChatEndpoint(settings: ChatSettings, parts: ChatParts): Ch
             // An answer that cannot be read was paid for all the same.
             spent = read?.usage ?? { input: estimate.input, output: estimateText(text) };
             if (read !== null) return read.content;
-            if (attempt >= 2)
+            unreadable += 1;
+            if (unreadable === 2)
               throw new Problem("ENDPOINT_ANSWER_INVALID", `${new URL(address).host} answered ${shown(text)}`);
           } else if (!worthAnotherTry.has(answer.status)) {
             throw new Problem("ENDPOINT_REFUSED", `${new URL(address).host} answered ${answer.status}: ${shown(text)}`);

@@ -129,8 +129,9 @@ async function labelAll(run: Run): Promise<void> {
 }
 
 function checkHope(entries: readonly LabelEntry[]): void {
-  if (entries.length < HOPELESS_AFTER || entries.some(({ outcome }) => outcome !== "no_answer")) return;
-  const detail = `of ${entries.length} features none got an answer that could be read`;
+  const unread = entries.filter(({ outcome }) => outcome === "no_answer").length;
+  if (unread < HOPELESS_AFTER || entries.some(({ found, cached }) => found !== undefined && !cached)) return;
+  const detail = `of ${unread} features none got an answer that could be read`;
   throw new Problem("ENDPOINT_ANSWER_INVALID", detail);
 }
 
