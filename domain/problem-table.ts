@@ -1,13 +1,6 @@
 // Every error that a client can be told: code, status, title and what to do next. Printed at /problems.
-
-export interface ProblemEntry {
-  readonly status: number;
-  readonly title: string;
-  /** What the reader should do next. */
-  readonly fix: string;
-  /** Whether the same request may succeed later without a change. */
-  readonly retryable?: true;
-}
+import { outboundProblems } from "./outbound-problems.ts";
+import type { ProblemEntry } from "./problem-entry.ts";
 
 export const problemTable = {
   REQUEST_MALFORMED: {
@@ -97,11 +90,6 @@ export const problemTable = {
     fix: "GET /v1/jobs lists the jobs of this workspace.",
   },
   KEY_NOT_FOUND: { status: 404, title: "There is no such key", fix: "GET /v1/keys lists the keys of this workspace." },
-  SECRET_NOT_FOUND: {
-    status: 404,
-    title: "There is no such secret",
-    fix: "GET /v1/secrets lists the names of this workspace's secrets.",
-  },
   NAME_TAKEN: {
     status: 409,
     title: "The name is taken",
@@ -309,80 +297,10 @@ export const problemTable = {
     title: "Some jobs of the release did not succeed",
     fix: "Read the jobs that `detail` names, then resume the release: only what is missing runs again.",
   },
-  SECRET_HOST_REFUSED: {
-    status: 422,
-    title: "The secret is not meant for this host",
-    fix: "Name a secret whose `hosts` hold the host, or delete this one and create it with that host.",
-  },
-  SECRET_UNREADABLE: {
-    status: 422,
-    title: "The secret cannot be decrypted",
-    fix: "The operator's SECRETS_KEY is another than when it was stored: delete the secret and create it again.",
-  },
   DISK_SPACE_INSUFFICIENT: {
     status: 422,
     title: "The worker's disk has too little room",
     fix: "Free the space that `detail` names in the worker's DATA_DIR, or import fewer layers at a time.",
-  },
-  HUB_ACCESS_REFUSED: {
-    status: 422,
-    title: "The hub does not give this",
-    fix: "Store a token of an account that has access (POST /v1/secrets) and name it as `token_secret`.",
-  },
-  HUB_NOT_FOUND: {
-    status: 422,
-    title: "The hub has no such thing",
-    fix: "Check repository, revision and layer.",
-  },
-  HUB_RATE_LIMITED: {
-    status: 429,
-    title: "The hub wants fewer requests",
-    fix: "Wait, then resume the job: what has arrived is kept.",
-    retryable: true,
-  },
-  HUB_UNAVAILABLE: {
-    status: 502,
-    title: "The hub could not serve this",
-    fix: "Resume the job or submit it again: what has arrived is kept.",
-    retryable: true,
-  },
-  OUTBOUND_REFUSED: {
-    status: 422,
-    title: "The address is not one that is asked",
-    fix: "Name a public http or https address, or have the operator list it in OUTBOUND_ALLOW.",
-  },
-  ENDPOINT_REFUSED: {
-    status: 422,
-    title: "The endpoint refused the request",
-    fix: "Check the endpoint's url, model and secret against what `detail` says.",
-  },
-  ENDPOINT_ANSWER_INVALID: {
-    status: 422,
-    title: "The endpoint's answer cannot be used",
-    fix: "Check that the url is of a chat completions API, and that the model is able to follow the instructions.",
-  },
-  OUTBOUND_TOO_LARGE: {
-    status: 422,
-    title: "The other side's answer is too large",
-    fix: "Check that the address is the one you meant.",
-  },
-  ENDPOINT_UNAVAILABLE: {
-    status: 503,
-    title: "The endpoint is overloaded or failing",
-    fix: "Resume the job later; what was answered is kept.",
-    retryable: true,
-  },
-  OUTBOUND_FAILED: {
-    status: 502,
-    title: "The other side could not be reached",
-    fix: "Check the address, then try again.",
-    retryable: true,
-  },
-  OUTBOUND_TIMEOUT: {
-    status: 504,
-    title: "The other side did not answer in time",
-    fix: "Try again, or ask for less at a time.",
-    retryable: true,
   },
   JOB_CRASHED: {
     status: 500,
@@ -394,11 +312,6 @@ export const problemTable = {
     title: "Something broke on our side",
     fix: "Try again; if it stays, report the request id.",
     retryable: true,
-  },
-  SECRETS_UNAVAILABLE: {
-    status: 503,
-    title: "This deployment cannot keep secrets",
-    fix: "The operator sets SECRETS_KEY (32 random bytes in base64) for all API and worker processes.",
   },
   WORKER_LOST: {
     status: 503,
@@ -418,6 +331,7 @@ export const problemTable = {
     fix: "Try again shortly.",
     retryable: true,
   },
+  ...outboundProblems,
 } as const satisfies Record<string, ProblemEntry>;
 
 export type ProblemCode = keyof typeof problemTable;

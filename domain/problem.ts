@@ -3,7 +3,8 @@
 // `null` means absent, `Problem` means refused, any other throw is a bug. A failed job stores the same object that a
 // route answers with.
 import { type Static, Type } from "typebox";
-import { type ProblemCode, type ProblemEntry, problemTable } from "./problem-table.ts";
+import type { ProblemEntry } from "./problem-entry.ts";
+import { type ProblemCode, problemTable } from "./problem-table.ts";
 
 export type { ProblemCode };
 

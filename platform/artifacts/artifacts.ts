@@ -80,7 +80,8 @@ export function createArtifacts(parts: { db: PrismaClient; store: ArtifactStore 
         DELETE FROM artifacts a WHERE a.expires_at < now()
         AND NOT EXISTS (SELECT 1 FROM datasets d WHERE d.artifact_id = a.id)
         AND NOT EXISTS (SELECT 1 FROM feature_indexes f WHERE f.details_artifact_id = a.id OR f.summary_artifact_id = a.id)
-        AND NOT EXISTS (SELECT 1 FROM models m WHERE m.quantized_artifact_id = a.id)
+        AND NOT EXISTS (SELECT 1 FROM models m WHERE m.quantized_artifact_id = a.id
+                        OR m.files @> jsonb_build_array(jsonb_build_object('artifact_id', a.id)))
         AND NOT EXISTS (SELECT 1 FROM saes s WHERE s.weights_artifact_id = a.id OR s.config_artifact_id = a.id)`;
       await db.$executeRaw`
         DELETE FROM blobs b WHERE b.touched_at < now() - make_interval(secs => ${unusedForMs / 1000})

@@ -68,3 +68,24 @@ describe("an import from the hub", () => {
     expect((await api.admin.post("/v1/saes").send(named)).status).toBe(202);
   });
 });
+
+test("what an import stored goes with its model, unless another model is made of it; an upload stays", async () => {
+  const { platform } = api;
+  const { workspaceId } = platform;
+  const { body: job } = await api.admin
+    .post("/v1/models")
+    .send({ name: "to-be-stored", source: { type: "hub", repo: "org/model" } });
+  const artifact = async (name: string, jobId: string | null) => {
+    const blob = await platform.store.put(workspaceId, Buffer.from(name));
+    const { id } = await platform.artifacts.create({ workspaceId, name, contentType: "text/plain", blob });
+    await platform.db.artifact.updateMany({ where: { id }, data: { job_id: jobId } });
+    return { path: name, artifact_id: id, digest: blob.digest, size_bytes: blob.sizeBytes };
+  };
+  const files = [await artifact("own", job.id), await artifact("both", job.id), await artifact("upload", null)];
+  const model = await modelRow(api, workspaceId, { files, job_id: job.id, path: null });
+  await modelRow(api, workspaceId, { files: [files[1]!], path: null });
+  expect((await api.admin.delete(`/v1/models/${model.id}`)).status).toBe(204);
+  await platform.artifacts.collect();
+  const left = await platform.db.artifact.findMany({ where: { id: { in: files.map((file) => file.artifact_id) } } });
+  expect(left.map(({ name }) => name).sort()).toEqual(["both", "upload"]);
+});
