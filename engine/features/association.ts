@@ -1,7 +1,7 @@
 // Whether two figures of benchmarks go together, with p-values by permuting which benchmark is which.
 
 import type { Random } from "../runtime/random.ts";
-import { isConstant, pearson, ranks } from "./correlation.ts";
+import { isConstant, pearson, ranks, spearman } from "./correlation.ts";
 
 export interface Association {
   readonly value: number | null;
@@ -41,11 +41,11 @@ export function associate(
   const [a, b] = [x, y].map((values) => Float64Array.from(kept, (i) => values[i]!));
   const without = undefinedBecause(a!, b!, kept.length, "benchmarks");
   if (without) return without;
-  const [left, right] = options.method === "spearman" ? [ranks(a!), ranks(b!)] : [a!, b!];
-  const permuted = new Float64Array(kept.length);
-  return tested(kept.length, options, (order) => {
-    for (let i = 0; i < permuted.length; i++) permuted[i] = right[order[i]!]!;
-    return pearson(left, permuted)!;
+  const [left, right] = [a!, b!].map((values) => standardised(values, options.method));
+  return tested(a!, b!, kept.length, options, (order) => {
+    let sum = 0;
+    for (let i = 0; i < order.length; i++) sum += left![i]! * right![order[i]!]!;
+    return sum;
   });
 }
 
@@ -68,14 +68,38 @@ export function associateMatrices(
   const [a, b] = [x, y].map((matrix) => pairsOf(matrix, kept, size));
   const without = undefinedBecause(a!, b!, n, "benchmarks");
   if (without) return without;
-  const [left, right] = options.method === "spearman" ? [ranks(a!), ranks(b!)] : [a!, b!];
-  const at = (i: number, j: number): number => (i < j ? i * n - (i * (i + 1)) / 2 + j - i - 1 : at(j, i));
-  const permuted = new Float64Array(left.length);
-  return tested(n, options, (order) => {
-    let pair = 0;
-    for (let i = 0; i < n; i++) for (let j = i + 1; j < n; j++) permuted[pair++] = right[at(order[i]!, order[j]!)]!;
-    return pearson(left, permuted)!;
+  const left = standardised(a!, options.method);
+  const right_NN = squareOf(standardised(b!, options.method), n);
+  return tested(a!, b!, n, options, (order) => {
+    let [sum, pair] = [0, 0];
+    for (let i = 0; i < n; i++) {
+      const row = order[i]! * n;
+      for (let j = i + 1; j < n; j++) sum += left[pair++]! * right_NN[row + order[j]!]!;
+    }
+    return sum;
   });
+}
+
+/** Centred and of length 1, so that a correlation is a sum of products: it is taken once for each of thousands of permutations. */
+function standardised(values: Float64Array, method: PermutationOptions["method"]): Float64Array {
+  const used = method === "spearman" ? ranks(values) : values;
+  const mean = used.reduce((sum, value) => sum + value, 0) / used.length;
+  const centred = used.map((value) => value - mean);
+  const length = Math.sqrt(centred.reduce((sum, value) => sum + value * value, 0));
+  return centred.map((value) => value / length);
+}
+
+/** The pairs i < j as a symmetric matrix. */
+function squareOf(pairs: Float64Array, n: number): Float64Array {
+  const square = new Float64Array(n * n);
+  let pair = 0;
+  for (let i = 0; i < n; i++) {
+    for (let j = i + 1; j < n; j++) {
+      square[i * n + j] = pairs[pair]!;
+      square[j * n + i] = pairs[pair++]!;
+    }
+  }
+  return square;
 }
 
 function undefinedBecause(a: Float64Array, b: Float64Array, n: number, what: string): Association | null {
@@ -85,9 +109,15 @@ function undefinedBecause(a: Float64Array, b: Float64Array, n: number, what: str
   return null;
 }
 
-function tested(n: number, options: PermutationOptions, valueAt: (order: Uint32Array) => number): Association {
+function tested(
+  a: Float64Array,
+  b: Float64Array,
+  n: number,
+  options: PermutationOptions,
+  valueAt: (order: Uint32Array) => number,
+): Association {
   const order = Uint32Array.from({ length: n }, (_, i) => i);
-  const value = valueAt(order);
+  const value = (options.method === "spearman" ? spearman : pearson)(a, b)!;
   const reaches = (other: number) => Math.abs(other) >= Math.abs(value) - SLACK;
   const all = factorialUpTo(n, options.permutations);
   let hits = 0;
