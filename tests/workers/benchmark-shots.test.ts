@@ -9,6 +9,7 @@ import { planShots } from "../../workers/jobs/benchmark-shots.ts";
 import type { Blobs, JobContext } from "../../workers/jobs/handler.ts";
 import type { DatasetRow } from "../../workers/records.ts";
 import { openSampleFile, type SampleFile } from "../../workers/sample-file.ts";
+import { createLab, SUMS } from "./benchmark-lab.ts";
 
 let folder: string;
 let blobs: Blobs;
@@ -85,4 +86,28 @@ it.each([
   );
   expect(problem).toBeInstanceOf(Problem);
   expect(problem).toMatchObject({ code, detail: expect.stringContaining(detail) });
+});
+
+it("an analysis measures every other sample behind the examples, and one without them apart from it", async () => {
+  const lab = await createLab();
+  try {
+    const rows = SUMS.map((question, i) => ({ text: question, question, answer: i }));
+    await lab.addDataset("dataset_solved", "solved", rows);
+    const benchmark = { dataset_id: "dataset_solved", template: "Q: {question}\nA:" };
+    const shots = { count: 2, template: "Q: {question}\nA: {answer}", separator: "\n" };
+    const analyse = async (given: object) =>
+      (await lab.run({ benchmarks: [{ ...benchmark, ...given }], reuse: true })).result.benchmarks[0]!;
+    const prefix = `Q: ${SUMS[0]}\nA: 0\nQ: ${SUMS[1]}\nA: 1\n`;
+    const featuresOf = async (prompts: readonly string[]) => {
+      const sets = await Promise.all(prompts.map((prompt) => lab.featuresOf(prompt, "sae_1")));
+      return new Set(sets.flatMap((set) => [...set])).size;
+    };
+    const asked = SUMS.map((question) => `Q: ${question}\nA:`);
+    const behind = await featuresOf(asked.slice(2).map((prompt) => prefix + prompt));
+    expect(await analyse({ shots })).toMatchObject({ samples: 3, features: behind });
+    expect(await analyse({})).toMatchObject({ samples: 5, features: await featuresOf(asked) });
+    expect(await analyse({ shots })).toMatchObject({ samples: 3, features: behind, reused: true });
+  } finally {
+    await lab.close();
+  }
 });
