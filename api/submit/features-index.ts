@@ -16,8 +16,8 @@ export async function resolveFeaturesIndexJob(
   const { platform, at } = submission;
   const { model_id, sae_ids } = await saesOfOneModel(submission, input.sae_ids);
   const { width } = (await platform.db.sae.aggregate({ where: { id: { in: sae_ids } }, _sum: { width: true } }))._sum;
-  if (width! > maximumIndexedFeatures) {
-    const detail = `the saes have ${width} features together; one job indexes at most ${maximumIndexedFeatures}`;
+  if (sae_ids.length > 1 && width! > maximumIndexedFeatures) {
+    const detail = `the saes have ${width} features together; one job indexes at most ${maximumIndexedFeatures} of several saes`;
     throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/sae_ids`, detail);
   }
   const dataset = await referredDataset(submission, input.dataset_id);

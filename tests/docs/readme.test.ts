@@ -13,7 +13,7 @@ const blocks = [...readme.matchAll(/```bash\n([\s\S]*?)```/g)].map(([, code]) =>
 const commands = blocks.filter((block) => block.includes("curl")).flatMap((block) => block.split(/\n+(?=curl|printf)/));
 
 /** Guides whose blocks are whole scripts: what the last command prints is looked at. */
-const guides = ["docs/guides/train-saes.md"].map((file) => ({
+const guides = ["docs/guides/train-saes.md", "docs/guides/features.md"].map((file) => ({
   file,
   scripts: [...readFileSync(file, "utf8").matchAll(/```bash\n([\s\S]*?)```/g)].map(([, code]) => code ?? ""),
 }));

@@ -238,5 +238,5 @@ test("a dataset without a sequence of two tokens is refused, and what cannot be 
   const { id } = await deployment.platform.db.sae.create({
     data: { ...wide, id: `${saeId.slice(0, -3)}zzz`, name: "wide", width: 300_000 } as never,
   });
-  expect((await submit({ sae_ids: [id] })).body).toMatchObject({ code: "SETTINGS_CONTRADICTORY" });
+  expect((await submit({ sae_ids: ["indexed", id] })).body).toMatchObject({ code: "SETTINGS_CONTRADICTORY" });
 });
