@@ -8,9 +8,19 @@ export interface Ticks {
 
 const steps = [1, 2, 2.5, 5, 10];
 
+/** Differences below it have no decade in float64; such beside their numbers are rounding. */
+const tiny = 1e-280;
+const rounding = 1e-12;
+
+function roomAround(value: number): readonly [number, number] {
+  const half = Math.abs(value) / 2;
+  return half > tiny ? [value - half, value + half] : [0, 1];
+}
+
 /** About `wanted` marks that span the numbers; a single number gets room on both sides. */
 export function niceTicks(low: number, high: number, wanted = 4): Ticks {
-  const [from, to] = high > low ? [low, high] : low === 0 ? [0, 1] : [low - Math.abs(low) / 2, low + Math.abs(low) / 2];
+  const [from, to] =
+    high - low > Math.max(tiny, rounding * Math.max(Math.abs(low), Math.abs(high))) ? [low, high] : roomAround(low);
   const rough = (to - from) / wanted;
   const decade = 10 ** Math.floor(Math.log10(rough));
   const step = decade * (steps.find((one) => one * decade >= rough * (1 - 1e-9)) ?? 10);

@@ -4,7 +4,7 @@ import type { Sae } from "../api/catalog.ts";
 import { answered, client } from "../api/client.ts";
 import { useResource } from "../api/use-resource.ts";
 import { ProblemNotice } from "../elements/problem-notice.tsx";
-import { splitReference } from "../features/feature-api.ts";
+import { splitReference } from "../features/feature-reference.ts";
 import { ColouredText } from "../tokens/coloured-text.tsx";
 import { chosenFeatures, largestOf, textsToRead, valuesOf } from "./activations.ts";
 import type { Experiment } from "./use-experiment.ts";

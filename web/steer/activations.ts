@@ -1,6 +1,6 @@
 // Which saes must read which texts so that the chosen features can be shown on them; and their values out of the answers.
 import type { EncodedText } from "../../domain/sae.ts";
-import { splitReference } from "../features/feature-api.ts";
+import { splitReference } from "../features/feature-reference.ts";
 import type { ValuedToken } from "../tokens/shade.ts";
 import type { Arm } from "./arms.ts";
 import type { SteerForm } from "./steer-form.ts";

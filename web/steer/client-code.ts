@@ -21,7 +21,7 @@ function curlCode(form: SteerForm, { url, needsKey }: Server): string {
     `curl ${shellQuoted(url + path)} \\`,
     `  -H 'Content-Type: application/json' \\`,
     ...(needsKey ? [`  -H "Authorization: Bearer $QWEN_SCOPE_API_KEY" \\`] : []),
-    `  --data-binary ${shellQuoted(JSON.stringify(body, null, 2))}`,
+    `  --data-binary ${shellQuoted(literal(body, json))}`,
     "",
   ].join("\n");
 }
@@ -34,7 +34,7 @@ function nodeCode(form: SteerForm, { url, needsKey }: Server): string {
     "",
     `const client = new OpenAI({ baseURL: ${JSON.stringify(`${url}/v1`)}, apiKey: ${needsKey ? "process.env.QWEN_SCOPE_API_KEY" : '"none"'} });`,
     "",
-    `const answer = await client.${isChat ? "chat." : ""}completions.create(${JSON.stringify(body, null, 2)});`,
+    `const answer = await client.${isChat ? "chat." : ""}completions.create(${literal(body, json)});`,
     "for (const choice of answer.choices) {",
     `  console.log(\`[\${choice.role_in_experiment ?? "answer"}] \${choice.${isChat ? "message.content" : "text"}}\`);`,
     "}",
@@ -46,8 +46,8 @@ function pythonCode(form: SteerForm, { url, needsKey }: Server): string {
   const { path, body } = requestOf(form);
   const isChat = path === "/v1/chat/completions";
   const { steering, ...known } = body;
-  const entries = Object.entries(known).map(([name, value]) => `    ${name}=${pythonLiteral(value, "    ")},`);
-  const extra = steering ? [`    extra_body={"steering": ${pythonLiteral(steering, "    ")}},`] : [];
+  const entries = Object.entries(known).map(([name, value]) => `    ${name}=${literal(value, python, "    ")},`);
+  const extra = steering ? [`    extra_body={"steering": ${literal(steering, python, "    ")}},`] : [];
   return [
     ...(needsKey ? ["import os", ""] : []),
     "from openai import OpenAI",
@@ -70,26 +70,27 @@ function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** JSON's strings and numbers are Python's too; its words and its nesting are not. */
-function pythonLiteral(value: unknown, indent: string): string {
-  const deeper = `${indent}    `;
-  if (value === null || value === undefined) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value))
-    return bracketed(
-      "[",
-      "]",
-      value.map((item) => pythonLiteral(item, deeper)),
-      indent,
-    );
+type Words = Readonly<Record<"null" | "true" | "false", string>>;
+const json: Words = { null: "null", true: "true", false: "false" };
+const python: Words = { null: "None", true: "True", false: "False" };
+
+/** JSON, or Python: its strings and numbers are JSON's, its words are not. What is short stands on one line. */
+function literal(value: unknown, words: Words, indent = ""): string {
+  const deeper = `${indent}  `;
+  if (value === null || value === undefined) return words.null;
+  if (typeof value === "boolean") return value ? words.true : words.false;
   if (typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) {
+    const items = value.map((item) => literal(item, words, deeper));
+    return bracketed("[", "]", items, indent);
+  }
   const fields = Object.entries(value).filter(([, field]) => field !== undefined);
-  const items = fields.map(([key, field]) => `${JSON.stringify(key)}: ${pythonLiteral(field, deeper)}`);
+  const items = fields.map(([key, field]) => `${JSON.stringify(key)}: ${literal(field, words, deeper)}`);
   return bracketed("{", "}", items, indent);
 }
 
 function bracketed(open: string, close: string, items: readonly string[], indent: string): string {
   const short = `${open}${items.join(", ")}${close}`;
-  if (short.length <= 80 && !short.includes("\n")) return short;
-  return `${open}\n${items.map((item) => `${indent}    ${item},\n`).join("")}${indent}${close}`;
+  if (short.length <= 72 && !short.includes("\n")) return short;
+  return `${open}\n${items.map((item) => `${indent}  ${item}`).join(",\n")}\n${indent}${close}`;
 }

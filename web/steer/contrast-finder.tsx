@@ -5,18 +5,11 @@ import type { Sae } from "../api/catalog.ts";
 import { useJob } from "../api/use-job.ts";
 import { ProblemNotice } from "../elements/problem-notice.tsx";
 import { ProgressBar } from "../elements/progress-bar.tsx";
+import { linesOf } from "./sweep-form.ts";
 
 interface ContrastFinderProps {
   readonly saes: readonly Sae[];
   choose(reference: string): void;
-}
-
-/** One text per line. */
-export function linesOf(text: string): string[] {
-  return text
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "");
 }
 
 export function ContrastFinder({ saes, choose }: ContrastFinderProps) {

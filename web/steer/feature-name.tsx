@@ -1,6 +1,7 @@
 // Which feature an edit names, in words, once its reference is complete.
 import { useResource } from "../api/use-resource.ts";
-import { getFeature, splitReference } from "../features/feature-api.ts";
+import { getFeature } from "../features/feature-api.ts";
+import { splitReference } from "../features/feature-reference.ts";
 import { FeatureFlags, FeatureWords } from "../features/feature-words.tsx";
 import { linkTo } from "../shell/router.ts";
 

@@ -94,7 +94,12 @@ export function SteerPage({ query }: PageProps) {
             }}
           />
           <ActivationsPanel experiment={experiment} saes={ownSaes} />
-          <SweepPanel form={form} modelId={model?.id ?? null} use={(edit) => change({ edits: [edit] })} />
+          <SweepPanel
+            form={form}
+            modelId={model?.id ?? null}
+            saes={ownSaes}
+            use={(edit) => change({ edits: [edit] })}
+          />
           <CodePanel form={form} />
           <SaveVariant form={form} modelId={model?.id ?? null} saved={variants.reload} />
         </div>

@@ -1,6 +1,7 @@
 // Which strength works: a steering.sweep job over the first edit's feature, its plot as it grows, and its verdict.
 import { useState } from "preact/hooks";
 import type { SteeringSweepResult, SweepCell } from "../../domain/sweep.ts";
+import type { Sae } from "../api/catalog.ts";
 import type { JobEvent } from "../api/follow-job.ts";
 import { useJob } from "../api/use-job.ts";
 import { TradeOffChart } from "../charts/trade-off-chart.tsx";
@@ -14,6 +15,7 @@ import { SweepVerdictView } from "./sweep-verdict.tsx";
 interface SweepPanelProps {
   readonly form: SteerForm;
   readonly modelId: string | null;
+  readonly saes: readonly Sae[];
   use(edit: EditForm): void;
 }
 
@@ -27,7 +29,7 @@ function measuredCells(events: readonly JobEvent[]): SweepCell[] {
     .map(({ data }) => data as unknown as SweepCell);
 }
 
-export function SweepPanel({ form, modelId, use }: SweepPanelProps) {
+export function SweepPanel({ form, modelId, saes, use }: SweepPanelProps) {
   const [sweep, setSweep] = useState<SweepForm>(emptySweep);
   const running = useJob();
   if (modelId === null || form.edits[0]?.feature.trim() === "") return null;
@@ -76,7 +78,7 @@ export function SweepPanel({ form, modelId, use }: SweepPanelProps) {
           limitTitle="no longer fluent →"
         />
       )}
-      {result && <SweepVerdictView result={result} use={bestForm && (() => use(bestForm))} />}
+      {result && <SweepVerdictView result={result} saes={saes} use={bestForm && (() => use(bestForm))} />}
     </details>
   );
 }

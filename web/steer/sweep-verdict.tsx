@@ -1,4 +1,5 @@
 import type { SteeringSweepResult, SweepArm, SweepArmName } from "../../domain/sweep.ts";
+import type { Sae } from "../api/catalog.ts";
 import { ArtifactButton } from "../elements/artifact-button.tsx";
 import { formatFigure } from "../elements/format.ts";
 import { ScrollBox } from "../elements/scroll-box.tsx";
@@ -7,6 +8,7 @@ interface SweepVerdictViewProps {
   readonly result: SteeringSweepResult;
   /** Puts the best edit into the form; null where there is none that the form can show. */
   readonly use: (() => void) | null;
+  readonly saes: readonly Sae[];
 }
 
 const armTitles: Readonly<Record<SweepArmName, string>> = {
@@ -17,7 +19,12 @@ const armTitles: Readonly<Record<SweepArmName, string>> = {
   instruction: "Asked in words",
 };
 
-export function SweepVerdictView({ result, use }: SweepVerdictViewProps) {
+/** Reports name saes by id; people know them by name. */
+function withNames(text: string, saes: readonly Sae[]): string {
+  return saes.reduce((words, { id, name }) => words.replaceAll(id, name), text);
+}
+
+export function SweepVerdictView({ result, use, saes }: SweepVerdictViewProps) {
   const { verdict, arms, failed_cells: failed, artifacts } = result;
   return (
     <section class="verdict" aria-label="Verdict">
@@ -26,11 +33,11 @@ export function SweepVerdictView({ result, use }: SweepVerdictViewProps) {
           {verdict.works ? "It works" : "Not shown to work"}
         </span>
       </h3>
-      <p>{verdict.summary}</p>
+      <p>{withNames(verdict.summary, saes)}</p>
       {verdict.reasons.length > 0 && (
         <ul class="arm-report">
           {verdict.reasons.map((reason) => (
-            <li key={reason}>{reason}</li>
+            <li key={reason}>{withNames(reason, saes)}</li>
           ))}
         </ul>
       )}
@@ -55,7 +62,10 @@ export function SweepVerdictView({ result, use }: SweepVerdictViewProps) {
           </thead>
           <tbody>
             {arms.map((arm) => (
-              <ArmRow key={arm.arm + (arm.detail ?? "")} arm={arm} />
+              <ArmRow
+                key={arm.arm + (arm.detail ?? "")}
+                arm={arm.detail === null ? arm : { ...arm, detail: withNames(arm.detail, saes) }}
+              />
             ))}
           </tbody>
         </table>
