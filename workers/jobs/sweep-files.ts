@@ -1,17 +1,21 @@
 /** The files of a sweep: JSON, CSV, every text, and a chart. */
 import { newId } from "../../domain/id.ts";
-import type { SteeringSweepResult, SweepVerdict } from "../../domain/sweep.ts";
+import type { SteeringSweepResult, SteeringSweepSettings, SweepVerdict } from "../../domain/sweep.ts";
 import { type SweepChart, sweepChartSvg } from "../../engine/features/charts/sweep-chart.ts";
 import { type CsvCell, toCsv } from "../../formats/csv-writer.ts";
 import type { JobOutput, ProducedArtifact } from "../protocol.ts";
 import type { JobContext } from "./handler.ts";
-import type { SweepReportParts } from "./sweep-report.ts";
+import type { Halves } from "./sweep-arms.ts";
+import type { SweepRun } from "./sweep-run.ts";
 
 export type FoundBySweep = Omit<SteeringSweepResult, "verdict" | "artifacts"> & {
   readonly verdict: SweepVerdict | null;
 };
 
-export interface SweepFilesParts extends SweepReportParts {
+interface SweepFilesParts {
+  readonly settings: SteeringSweepSettings;
+  readonly run: SweepRun;
+  readonly halves: Halves;
   readonly context: JobContext;
   readonly found: FoundBySweep;
   /** In words. */

@@ -42,7 +42,7 @@ export async function startSweepRun(bench: SweepBench, context: JobContext): Pro
       for (const [i, arm] of wave.entries()) outcomes.set(arm.key, measured[i]!);
     } catch (error) {
       done = kept;
-      if (error instanceof Stopped && error.reason === "preempt" && outcomes.size > 0) await save();
+      if (error instanceof Stopped && outcomes.size > 0) await save();
       throw error;
     }
   }

@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { checkSchema } from "../../domain/schema.ts";
+import { SteeringSweepResult, type SteeringSweepSettings } from "../../domain/sweep.ts";
+import type { Json } from "../../platform/jobs.ts";
+import { type Deployment, deploy, eventOf } from "./deployment.ts";
+
+// On the demonstration model, whose feature 1655 of layer 3 turns English into Chinese (assets/README.md).
+let deployment: Deployment;
+let model_id: string;
+let sae: string;
+let english: string;
+
+const subjects = ["my sister", "my grandfather", "the teacher", "the student", "Tom", "Anna"];
+const prompts = subjects.flatMap((subject) => [`Yesterday morning, ${subject}`, `Every summer ${subject}`]);
+
+beforeAll(async () => {
+  deployment = await deploy({ MODEL_ROOTS: "assets" });
+  await deployment.worker("batch");
+  const source = (path: string) => ({ type: "directory", path: `assets/${path}` });
+  const model = await deployment.run("model.import", { name: "demo", source: source("models/demo-small") });
+  model_id = (model.result as { model_id: string }).model_id;
+  const imported = await deployment.run("sae.import", {
+    ...{ name: "layer3", model_id, layer: 3, source: source("saes/demo-small-topk/layer3"), layout: "saelens" },
+  });
+  sae = (imported.result as { sae_ids: string[] }).sae_ids[0]!;
+  const rows = [...prompts.map((text) => ({ text, language: "en" })), { text: "昨天早上，我姐姐", language: "zh" }];
+  english = await deployment.dataset("openings", rows);
+});
+afterAll(() => deployment.close());
+
+const settings = (changes: Partial<SteeringSweepSettings>): SteeringSweepSettings => ({
+  ...{ model_id, prompts, features: [`${sae}:1655`], op: "add", unit: "residual_norm", strengths: [0.25, 2] },
+  ...{ apply: { prompt: [-1], generation: false }, chat: false, max_tokens: 10, temperature: 0, seed: 0 },
+  goal: { type: "script", script: "Han", direction: "more" },
+  ...{ held_out: 0.5, draws: 200 },
+  controls: { random_features: 1, negative_strength: true },
+  limits: { perplexity_ratio: 6, distinct_ratio: 0.5, length_ratio: 0.5 },
+  ...changes,
+});
+
+const resultOf = (job: { result: unknown }) => job.result as SteeringSweepResult;
+const sweep = async (changes: Partial<SteeringSweepSettings>) =>
+  resultOf(await deployment.run("steering.sweep", settings(changes) as unknown as Json));
+
+async function textOf(artifactId: string): Promise<string> {
+  const { digest } = await deployment.platform.db.artifact.findUniqueOrThrow({ where: { id: artifactId } });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await deployment.platform.store.get(deployment.workspaceId, digest!)) chunks.push(chunk);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+test("the best of the cells is judged on prompts that did not choose it, and its files hold every text", async () => {
+  const instruction = "Write in Chinese.";
+  const result = await sweep({ controls: { random_features: 1, negative_strength: true, instruction } });
+  expect(checkSchema(SteeringSweepResult, result)).toEqual([]);
+  expect(result.verdict).toMatchObject({ judged_on: "held_out", prompts: 6 });
+  const [edit] = result.best!.steering.edits;
+  expect(edit).toMatchObject({ feature: `${sae}:1655`, value: 2, unit: "residual_norm" });
+  expect(result.arms.map(({ arm }) => arm)).toEqual([
+    ...["best", "baseline", "random_feature", "negative_strength", "instruction"],
+  ]);
+  expect(result.verdict.works).toBe(result.arms.slice(1).every(({ beaten }) => beaten));
+  expect(result.verdict.reasons).toHaveLength(result.arms.filter(({ beaten }) => beaten === false).length);
+  const [weak, strong] = result.cells;
+  expect([weak!.strength, strong!.strength]).toEqual([0.25, 2]);
+  expect(strong!.goal.mean).toBeGreaterThan(0.8);
+  expect(weak!.goal.mean).toBeLessThan(0.2);
+  // A push of v times the median norm at one token of each prompt: v times their mean.
+  expect(strong!.mean_relative_change / weak!.mean_relative_change).toBeCloseTo(8, 1);
+  expect(strong!.least_lead).not.toBeNull();
+
+  const report = JSON.parse(await textOf(result.artifacts.report));
+  const { compared_prompts, judged_prompts } = report;
+  expect([...compared_prompts, ...judged_prompts].sort((a, b) => a - b)).toEqual([...prompts.keys()]);
+  const lines = (await textOf(result.artifacts.texts))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(lines.filter(({ arm }) => arm === "baseline").map(({ prompt }) => prompt)).toEqual(prompts);
+  const chosen = lines.filter(({ arm }) => arm === "cell 1").map(({ prompt_index }) => prompt_index);
+  expect(chosen).toEqual(compared_prompts);
+  const table = (await textOf(result.artifacts.table)).trim().split("\r\n");
+  expect(table).toHaveLength(1 + 2 + 5);
+  expect(table[2]).toMatch(new RegExp(`^cell,1,${sae}:1655,,2,6,`));
+  const chart = await textOf(result.artifacts.chart);
+  expect(chart).toMatch(/^<svg /);
+  expect(chart).toContain("Han among letters");
+});
+
+test("a sweep gives the same numbers again, whatever shares its batch", async () => {
+  const alone = await sweep({ strengths: [2], held_out: 0 });
+  const among = await sweep({ strengths: [0.5, 2, 1], held_out: 0 });
+  const { cell: _, least_lead: __, ...first } = alone.cells[0]!;
+  expect(among.cells[1]).toMatchObject(
+    JSON.parse(JSON.stringify({ ...first, goal: { mean: first.goal.mean }, effect: {} })),
+  );
+});
+
+test("features, patterns and datasets: prompts are the samples asked for, and vectors steer like features", async () => {
+  const vector = { layer: 3, values: Array.from({ length: 192 }, (_, i) => Math.sin(i)) };
+  const { prompts: _, ...rest } = settings({
+    ...{ dataset_id: english, where: { language: "en" }, template: "{text}", prompt_limit: 7 },
+    ...{ vectors: [vector], strengths: [2], goal: { type: "feature", feature: `${sae}:299` } },
+  });
+  const result = resultOf(await deployment.run("steering.sweep", rest as unknown as Json));
+  expect(result.cells.map(({ feature, vector: index }) => [feature, index])).toEqual([
+    [`${sae}:1655`, null],
+    [null, 0],
+  ]);
+  expect(result.verdict.prompts + result.cells[0]!.prompts).toBe(7);
+  // The unsteered model that reads the text finds the feature in it, without being pushed.
+  expect(result.cells[0]!.goal.mean).toBeGreaterThan(result.baseline.goal.mean);
+  const found = await sweep({
+    strengths: [2],
+    goal: { type: "regex", pattern: "\\p{Han}" },
+    prompts: prompts.slice(0, 3),
+  });
+  expect(found.cells[0]!.goal.mean).toBe(1);
+  expect(found.verdict.reasons[0]).toContain("3 prompts");
+});
+
+test("what a sweep measured until it is canceled stays, and it goes on from there", async () => {
+  const strengths = Array.from({ length: 36 }, (_, i) => (i + 1) / 40);
+  const controls = { random_features: 0, negative_strength: false };
+  const changes = { strengths, controls, prompts: prompts.slice(0, 8), max_tokens: 8 };
+  const input = settings(changes);
+  const id = await deployment.submit("steering.sweep", input as unknown as Json);
+  await eventOf(deployment.platform, id, ({ type }) => type === "cell");
+  await deployment.platform.jobs.requestCancel(deployment.workspaceId, id);
+  const canceled = await deployment.ended(id);
+  expect(canceled.state).toBe("canceled");
+  const links = await deployment.platform.db.jobArtifact.findMany({ where: { job_id: id } });
+  const report = JSON.parse(await textOf(links.find(({ name }) => name === "sweep.json")!.artifact_id));
+  expect(report.verdict).toBeNull();
+  expect(report.cells.length).toBeGreaterThan(0);
+  expect(report.cells.length).toBeLessThan(36);
+  await deployment.platform.jobs.resume(deployment.workspaceId, id);
+  const resumed = await deployment.ended(id);
+  expect(resumed.state, JSON.stringify(resumed.error)).toBe("succeeded");
+  const { artifacts: _, ...again } = resultOf(resumed);
+  const { artifacts: __, ...whole } = await sweep(changes);
+  expect(again).toEqual(whole);
+});
+
+test("a prompt that leaves no room, and one that an edit selects nothing of, are refused where they stand", async () => {
+  const refused = async (changes: Partial<SteeringSweepSettings>) => {
+    const job = await deployment.ended(await deployment.submit("steering.sweep", settings(changes) as unknown as Json));
+    return job.error as { code: string; errors: { pointer: string }[] };
+  };
+  const long = await refused({ prompts: ["one", "two ".repeat(600)] });
+  expect(long).toMatchObject({ code: "CONTEXT_LENGTH_EXCEEDED", errors: [{ pointer: "/input/prompts/1" }] });
+  const empty = await refused({ apply: { prompt: [40], generation: false } });
+  expect(empty).toMatchObject({ code: "SELECTION_EMPTY", errors: [{ pointer: "/input/apply/prompt/0" }] });
+});
