@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ProblemCode } from "../../domain/problem.ts";
 import { maximumBatchBytes } from "../../domain/steering-batch.ts";
 import type { Model, Sae } from "../../platform/database.ts";
 import { datasetOf, expectProblem, modelRow, saeRow, type TestApi, testApi } from "./api.ts";
@@ -45,7 +46,7 @@ test("one source is needed, and it must be there and small enough", async () => 
 });
 
 test("what every line would be refused for is refused at once", async () => {
-  const refused = async (body: object, code: string, pointer: string) =>
+  const refused = async (body: object, code: ProblemCode, pointer: string) =>
     expectProblem(await batch({ dataset_id: dataset.id, body }), code, pointer);
   await refused({ model: "none" }, "REFERENCE_NOT_FOUND", "/input/body/model");
   await refused({ temprature: 1 }, "VALIDATION_FAILED", "/input/body/temprature");
