@@ -1,15 +1,12 @@
 import { useEffect, useState } from "preact/hooks";
-import type { Feature, FeatureSort } from "../../domain/feature.ts";
+import type { FeatureSort } from "../../domain/feature.ts";
 import type { Sae } from "../api/catalog.ts";
-import { type ProblemDetails, problemOf } from "../api/problem.ts";
-import { percent, shortNumber } from "../charts/ticks.ts";
 import { ProblemNotice } from "../elements/problem-notice.tsx";
-import { ScrollBox } from "../elements/scroll-box.tsx";
 import { useSettled } from "../elements/use-settled.ts";
 import { goTo, linkTo } from "../shell/router.ts";
-import { listFeatures } from "./feature-api.ts";
-import { FeatureFlags, FeatureWords } from "./feature-words.tsx";
+import { FeatureTable } from "./feature-table.tsx";
 import { IndexOffer } from "./index-offer.tsx";
+import { useFound } from "./use-found.ts";
 
 interface FeatureListProps {
   readonly sae: Sae;
@@ -23,13 +20,6 @@ const sorts: Readonly<Record<FeatureSort, string>> = {
   decoder_norm: "decoder norm",
   relevance: "relevance",
 };
-
-interface Found {
-  readonly features: readonly Feature[];
-  readonly cursor: string | null;
-  readonly problem: ProblemDetails | null;
-  readonly loading: boolean;
-}
 
 export function FeatureList({ sae, query }: FeatureListProps) {
   const [words, setWords] = useState(query.get("query") ?? "");
@@ -95,74 +85,5 @@ export function FeatureList({ sae, query }: FeatureListProps) {
         </button>
       )}
     </>
-  );
-}
-
-function useFound(sae: string, query: string, sort: FeatureSort) {
-  const nothing: Found = { features: [], cursor: null, problem: null, loading: true };
-  const [found, setFound] = useState(nothing);
-  const [turn, setTurn] = useState(0);
-  const read = (cursor: string | null, signal: AbortSignal) => {
-    setFound((last) => ({ ...(cursor === null ? { ...nothing, features: last.features } : last), loading: true }));
-    listFeatures(sae, { query, sort, cursor }, signal).then(
-      ({ data, next_cursor }) =>
-        setFound((last) => ({
-          features: cursor === null ? data : [...last.features, ...data],
-          cursor: next_cursor,
-          problem: null,
-          loading: false,
-        })),
-      (error) => {
-        if (!signal.aborted) setFound({ ...nothing, problem: problemOf(error), loading: false });
-      },
-    );
-  };
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `turn` reads it again; `read` closes over the rest.
-  useEffect(() => {
-    const controller = new AbortController();
-    read(null, controller.signal);
-    return () => controller.abort();
-  }, [sae, query, sort, turn]);
-  return {
-    found,
-    more: () => read(found.cursor, new AbortController().signal),
-    reload: () => setTurn((count) => count + 1),
-  };
-}
-
-function FeatureTable({ sae, features }: { readonly sae: Sae; readonly features: readonly Feature[] }) {
-  return (
-    <ScrollBox label="Features" class="table-box feature-table">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Feature</th>
-            <th scope="col">What it is</th>
-            <th scope="col" class="number">
-              Fires on
-            </th>
-            <th scope="col" class="number">
-              Largest
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {features.map((feature) => (
-            <tr key={feature.index}>
-              <th scope="row">
-                <a class="mono" href={linkTo("features", [sae.name, String(feature.index)])}>
-                  {feature.index}
-                </a>
-              </th>
-              <td>
-                <FeatureWords feature={feature} /> <FeatureFlags feature={feature} />
-              </td>
-              <td class="number">{feature.firing_rate === null ? "–" : percent(feature.firing_rate)}</td>
-              <td class="number">{feature.max_activation === null ? "–" : shortNumber(feature.max_activation)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </ScrollBox>
   );
 }

@@ -10,7 +10,9 @@ export function TokenTable({ title, tokens }: { readonly title: string; readonly
       <ol class="token-list">
         {tokens.slice(0, 10).map(({ id, text, logit }) => (
           <li key={id}>
-            <code dir="auto">{visible(text)}</code>
+            <code dir="auto" title={visible(text) === "▯" ? "part of a character" : undefined}>
+              {visible(text)}
+            </code>
             <span class="soft">{`${logit > 0 ? "+" : "−"}${Math.abs(logit).toFixed(2)}`}</span>
           </li>
         ))}

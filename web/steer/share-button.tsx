@@ -13,12 +13,12 @@ export function ShareButton({ form }: { readonly form: SteerForm }) {
   };
   return (
     <div class="button-row">
-      <span class="small soft" role="status">
-        {said}
-      </span>
       <button type="button" class="button" onClick={share}>
         Copy link
       </button>
+      <span class="small soft" role="status">
+        {said}
+      </span>
     </div>
   );
 }

@@ -22,8 +22,9 @@ export function strongestTokens(tokens: readonly ValuedToken[], count = 3): stri
     .join(", ");
 }
 
-/** Tokens that are nothing but white space, shown as marks. */
+/** Tokens that are nothing but white space, or a part of a character, shown as marks. */
 export function visible(text: string): string {
   if (text === "") return "∅";
+  if (/^\ufffd+$/.test(text)) return "▯";
   return text.trim() === "" ? text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥") : text;
 }
