@@ -253,6 +253,10 @@ test("an sae tells of its index, and takes features and artifacts of it along wh
   expect(body.feature_index).toMatchObject({ tokens: 1000 });
   const listed = (await api.admin.get("/v1/saes?limit=100")).body.data.find((one: { id: string }) => one.id === sae.id);
   expect(listed).toEqual(body);
+  const { details_artifact_id } = body.feature_index;
+  await api.platform.db.artifact.update({ where: { id: details_artifact_id }, data: { expires_at: new Date(0) } });
+  await api.platform.artifacts.collect({ unusedForMs: -1 });
+  expect((await api.admin.get(`/v1/saes/${sae.id}/features/3`)).body.examples).toHaveLength(1);
   expect((await api.admin.delete(`/v1/saes/${sae.id}`)).status).toBe(204);
   expect(await api.platform.db.feature.count({ where: { sae_id: sae.id } })).toBe(0);
   expectProblem(await api.admin.get(`/v1/artifacts/${body.feature_index.details_artifact_id}`), "ARTIFACT_NOT_FOUND");

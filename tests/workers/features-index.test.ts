@@ -8,6 +8,7 @@ import {
   type FeaturesIndexResult as Result,
   resolveFeaturesIndex,
 } from "../../domain/feature-index.ts";
+import { newId } from "../../domain/id.ts";
 import { checkSchema } from "../../domain/schema.ts";
 import { harvest } from "../../engine/llm/harvest.ts";
 import { openModel } from "../../engine/llm/model.ts";
@@ -46,7 +47,7 @@ beforeAll(async () => {
   );
   large = await deployment.dataset(
     "large",
-    Array.from({ length: 1000 }, (_, i) => ({ text: `${i} ${textOf(i)}` })),
+    Array.from({ length: 800 }, (_, i) => ({ text: `${i} ${textOf(i)}` })),
   );
   app = await buildApp({ platform: deployment.platform });
 });
@@ -165,6 +166,24 @@ test("an index is lists, details and a Parquet file that agree with the activati
   expect(table[5]).toMatchObject({ index: 5, promoted: own.promoted.map(({ id, text }) => ({ id, text })) });
 });
 
+test("several saes of one pass are each indexed as if alone", async () => {
+  // The same weights read another layer.
+  const imported = await deployment.platform.db.sae.findUniqueOrThrow({ where: { id: saeId } });
+  const other = await deployment.platform.db.sae.create({
+    data: { ...imported, id: newId("sae"), name: "lower", layer: 0, tap: "resid_post.0" } as never,
+  });
+  const alone = await deployment.run("features.index", input(small));
+  const both = await deployment.run("features.index", {
+    ...(input(small) as object),
+    sae_ids: [other.id, saeId],
+  } as unknown as Json);
+  const [lower, own] = resultOf(both).saes;
+  expect(own).toMatchObject({ sae_id: saeId, layer: 1, dead: resultOf(alone).saes[0]!.dead });
+  const details = await contentOf(own!.details_artifact_id);
+  expect(details.equals(await contentOf(resultOf(alone).saes[0]!.details_artifact_id))).toBe(true);
+  expect(details.equals(await contentOf(lower!.details_artifact_id))).toBe(false);
+});
+
 test("a second index replaces numbers and keeps labels", async () => {
   await http("PATCH", "/v1/saes/indexed/features/5", { label: "kept" });
   const before = (await http("GET", "/v1/saes/indexed/features/5")).body as FeatureDetail;
@@ -236,7 +255,7 @@ test("a dataset without a sequence of two tokens is refused, and what cannot be 
   expect((await submit({ tokens_before: 200 })).body).toMatchObject({ errors: [{ pointer: "/input/tokens_before" }] });
   const wide = await deployment.platform.db.sae.findUniqueOrThrow({ where: { id: saeId } });
   const { id } = await deployment.platform.db.sae.create({
-    data: { ...wide, id: `${saeId.slice(0, -3)}zzz`, name: "wide", width: 300_000 } as never,
+    data: { ...wide, id: newId("sae"), name: "wide", width: 300_000 } as never,
   });
   expect((await submit({ sae_ids: ["indexed", id] })).body).toMatchObject({ code: "SETTINGS_CONTRADICTORY" });
 });

@@ -26,6 +26,9 @@ import { type IndexOutput, writeIndex } from "./feature-index-output.ts";
 import { type JobContext, type JobHandler, Stopped, stepOrStop } from "./handler.ts";
 import { createProgressMeter } from "./progress.ts";
 
+/** A job that is asked to stop finishes its window, where it can be kept, unless the model is so slow that this takes longer. */
+const FINISH_WINDOW_MS = 5_000;
+
 /** Tokens that the logit lens keeps at each end. */
 const LENS_TOKENS = 10;
 
@@ -102,7 +105,7 @@ async function readDataset(
       const begun = performance.now();
       await saveIndex(context, indexes, progress);
       clock.saved(progress.tokens, performance.now() - begun);
-      if (stops) throw new Stopped(context.signal.reason === "preempt" ? "preempt" : "cancel");
+      if (stops) throw stopped(context);
     }
   } finally {
     await samples.close();
@@ -122,6 +125,7 @@ async function addWindow(
 ): Promise<void> {
   const layers = [...new Set(saes.map(({ row }) => row.layer))].sort((a, b) => a - b);
   const ids = sequences.map((sequence) => sequence.ids);
+  let askedAt = Number.POSITIVE_INFINITY;
   for await (const batch of harvest(model.language, ids, { layers, batchTokens: HARVEST_TOKENS })) {
     await context.step();
     for (const { row, opened, index } of saes) {
@@ -129,7 +133,14 @@ async function addWindow(
       index.add(batch, active, (sequence) => sequences[sequence]!);
       await context.step();
     }
+    if (!context.signal.aborted) continue;
+    askedAt = Math.min(askedAt, performance.now());
+    if (performance.now() - askedAt > FINISH_WINDOW_MS) throw stopped(context);
   }
+}
+
+function stopped({ signal }: JobContext): Stopped {
+  return new Stopped(signal.reason === "preempt" ? "preempt" : "cancel");
 }
 
 /** Tokens of how many: known when they are asked for, else estimated from the share of the pass that is done. */
