@@ -15,8 +15,9 @@ export async function refuseWhileUsed(
     select: { id: true, kind: true, input: true },
   });
   for (const job of active) {
-    // Inputs keep resolved ids, which are unique enough to be searched for as text.
-    if (JSON.stringify(job.input).includes(`"${id}"`)) users.push(`the job ${job.id} (${job.kind})`);
+    // Inputs keep resolved ids, alone or as part of a feature's name, which are unique enough to be searched for as text.
+    const text = JSON.stringify(job.input);
+    if (text.includes(`"${id}"`) || text.includes(`"${id}:`)) users.push(`the job ${job.id} (${job.kind})`);
   }
   if (users.length > 0) throw new Problem("RESOURCE_IN_USE", `${id} is used by ${users.slice(0, 10).join(", ")}.`);
 }

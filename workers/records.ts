@@ -40,6 +40,7 @@ export interface SaeRow {
 }
 
 export interface VariantRow {
+  readonly id: string;
   readonly name: string;
   readonly modelId: string;
   readonly edits: readonly Edit[];

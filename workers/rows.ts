@@ -99,7 +99,7 @@ async function readSae(db: Database, workspaceId: string, id: string): Promise<S
 
 async function readVariant(db: Database, workspaceId: string, id: string): Promise<VariantRow> {
   const row = found(await db.variant.findFirst({ where: byIdOrName(workspaceId, id) }), "VARIANT_NOT_FOUND", id);
-  return { name: row.name, modelId: row.model_id, edits: row.edits as Edit[] };
+  return { id: row.id, name: row.name, modelId: row.model_id, edits: row.edits as Edit[] };
 }
 
 async function readDataset(db: Database, workspaceId: string, id: string): Promise<DatasetRow> {

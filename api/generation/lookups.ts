@@ -20,7 +20,7 @@ export function createLookups(platform: Platform, workspaceId: string): Lookups 
     },
     async variant(idOrName) {
       const row = await findVariant(platform, workspaceId, idOrName);
-      return row && { name: row.name, modelId: row.model_id, edits: row.edits as Edit[] };
+      return row && { id: row.id, name: row.name, modelId: row.model_id, edits: row.edits as Edit[] };
     },
     async sae(idOrName) {
       const row = await findSae(platform, workspaceId, idOrName);

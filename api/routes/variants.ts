@@ -1,9 +1,8 @@
 import { Type } from "typebox";
-import { resolveSteering } from "../../domain/generation/steering.ts";
+import { resolveSteering, withIds } from "../../domain/generation/steering.ts";
 import { newId } from "../../domain/id.ts";
 import { Page, PageQuery, toPage } from "../../domain/page.ts";
 import type { ResolvedEdit } from "../../domain/request.ts";
-import type { Edit } from "../../domain/steering.ts";
 import { CreateVariant, Variant } from "../../domain/variant.ts";
 import type { Json } from "../../platform/database.ts";
 import { sendEmpty } from "../conditional.ts";
@@ -12,6 +11,7 @@ import { createLookups, knownModel } from "../generation/lookups.ts";
 import { findVariant, found } from "../lookup.ts";
 import { pageOf, positionOf } from "../paging.ts";
 import { checkNameFree, referredModel } from "../submit/submission.ts";
+import { refuseWhileUsed } from "../usage.ts";
 import { wireVariant } from "../wire/variant.ts";
 import { ByIdOrName } from "./models.ts";
 
@@ -47,7 +47,7 @@ export async function variantRoutes(app: App): Promise<void> {
           workspace_id: workspaceId,
           name,
           model_id: model.id,
-          edits: steering.edits.map((edit, index) => withIds(edit, resolved[index]!)) as Json,
+          edits: withIds(steering.edits, resolved) as Json,
           sae_ids: [...new Set(resolved.flatMap(saesOf))],
           metadata: metadata ?? {},
         },
@@ -104,6 +104,7 @@ export async function variantRoutes(app: App): Promise<void> {
         tags: ["variants"],
         operationId: "deleteVariant",
         summary: "Delete a variant",
+        description: "Refused while an unfinished job uses it.",
         params: ByIdOrName,
         response: { 204: Type.Null({ description: "deleted" }) },
       },
@@ -111,19 +112,11 @@ export async function variantRoutes(app: App): Promise<void> {
     async (request, reply) => {
       const { id } = request.params;
       const variant = found(await findVariant(platform, request.caller.workspaceId, id), "VARIANT_NOT_FOUND", id);
+      await refuseWhileUsed(platform, request.caller.workspaceId, variant.id);
       await platform.db.variant.deleteMany({ where: { id: variant.id } });
       return sendEmpty(reply, 204);
     },
   );
-}
-
-/** Names may be given to something else one day; ids may not. */
-function withIds(edit: Edit, { feature, gate }: ResolvedEdit): Edit {
-  return {
-    ...edit,
-    ...(feature ? { feature: `${feature.sae_id}:${feature.index}` } : {}),
-    ...(gate && edit.when ? { when: { ...edit.when, feature: `${gate.feature.sae_id}:${gate.feature.index}` } } : {}),
-  };
 }
 
 function saesOf({ feature, gate }: ResolvedEdit): string[] {

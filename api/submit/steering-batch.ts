@@ -1,5 +1,5 @@
 // Laws of steering.batch: what is said for all lines. Each line is judged when it is run.
-import { resolveSteering } from "../../domain/generation/steering.ts";
+import { resolveSteering, withIds } from "../../domain/generation/steering.ts";
 import type { JobInput } from "../../domain/job.ts";
 import { fieldProblem } from "../../domain/problem.ts";
 import { parse } from "../../domain/schema.ts";
@@ -48,9 +48,10 @@ async function resolveBody({ platform, caller, at }: Submission, body: Record<st
   const variant = (await lookups.model(body.model)) ? null : await lookups.variant(body.model);
   const pointer = `${at}/body/model`;
   const model = referred(await lookups.model(variant?.modelId ?? body.model), "model", body.model, pointer);
-  if (body.steering) {
-    const target = { lookups, model, maxTokens: null };
-    await resolveSteering(target, parse(Steering, body.steering, `${at}/body/steering`), `${at}/body/steering`);
-  }
-  return variant ? body : { ...body, model: model.id };
+  const named = { ...body, model: variant?.id ?? model.id };
+  if (!body.steering) return named;
+  const here = `${at}/body/steering`;
+  const steering = parse(Steering, body.steering, here);
+  const resolved = await resolveSteering({ lookups, model, maxTokens: null }, steering, here);
+  return { ...named, steering: { ...steering, edits: withIds(steering.edits, resolved) } };
 }

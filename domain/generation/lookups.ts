@@ -12,6 +12,7 @@ export interface KnownModel {
 }
 
 export interface KnownVariant {
+  readonly id: string;
   readonly name: string;
   readonly modelId: string;
   readonly edits: readonly Edit[];

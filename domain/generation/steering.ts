@@ -88,3 +88,15 @@ function checkSelection(edit: Edit, maxTokens: number | null, pointer: string): 
   const promptIsEmpty = prompt === false || (Array.isArray(prompt) && prompt.length === 0);
   if (promptIsEmpty) selectTokens(edit.apply, { length: 0 }, maxTokens ?? Number.MAX_SAFE_INTEGER, pointer);
 }
+
+/** The edits as they were resolved: names may be given to something else one day; ids may not. */
+export function withIds(edits: readonly Edit[], resolved: readonly ResolvedEdit[]): Edit[] {
+  return edits.map((edit, index) => {
+    const { feature, gate } = resolved[index]!;
+    return {
+      ...edit,
+      ...(feature ? { feature: `${feature.sae_id}:${feature.index}` } : {}),
+      ...(gate && edit.when ? { when: { ...edit.when, feature: `${gate.feature.sae_id}:${gate.feature.index}` } } : {}),
+    };
+  });
+}

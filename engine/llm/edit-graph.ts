@@ -5,7 +5,7 @@
 
 import type { Graph, Value } from "../onnx/graph.ts";
 import { ifElse } from "../ops/control.ts";
-import { abs, add, cast, div, equal, greater, less, mul, sqrt, where } from "../ops/elementwise.ts";
+import { abs, add, cast, div, equal, greater, less, max, mul, sqrt, where } from "../ops/elementwise.ts";
 import { gather, slice } from "../ops/indexing.ts";
 import { matMul } from "../ops/matmul.ts";
 import { reduceSum, reduceSumSquare } from "../ops/reduce.ts";
@@ -111,7 +111,8 @@ export function applyEdits(
       const streamNorm = sqrt(reduceSumSquare(streams, [-1], { keepDims: true }));
       const changed = add(h, reshape(change, h.shape));
       const isWithin = less(reduceSumSquare(bySequence(changed, reshape), [-1], { keepDims: true }), largestSquare);
-      const relative = div(mul(abs(amount), directionNorm), streamNorm);
+      // A stream of zeros has no length to compare with.
+      const relative = div(mul(abs(amount), directionNorm), max(streamNorm, 1e-30));
       return [changed, where(isWithin, relative, Number.POSITIVE_INFINITY)];
     },
     () => [identity(h), home.constant(new Float32Array(), "float32", [0, 0, 0, editLanes])],

@@ -23,8 +23,20 @@ test("a batch is queued with the ids of its dataset and model, which then cannot
   const body = { model: model.name, max_tokens: 4, steering: ablate(`${sae.name}:1`) };
   const made = await batch({ dataset_id: dataset.name, body });
   expect(made.status, JSON.stringify(made.body)).toBe(202);
-  expect(made.body.input).toEqual({ dataset_id: dataset.id, body: { ...body, model: model.id } });
+  expect(made.body.input).toEqual({
+    dataset_id: dataset.id,
+    body: { ...body, model: model.id, steering: ablate(`${sae.id}:1`) },
+  });
   expectProblem(await api.admin.delete(`/v1/models/${model.id}`), "RESOURCE_IN_USE");
+  expectProblem(await api.admin.delete(`/v1/saes/${sae.id}`), "RESOURCE_IN_USE");
+});
+
+test("a variant that a batch names cannot be deleted before its end", async () => {
+  const steering = ablate(`${sae.name}:1`);
+  const variant = await api.admin.post("/v1/variants").send({ name: "kept", model_id: model.name, steering });
+  const made = await batch({ dataset_id: dataset.name, body: { model: "kept" } });
+  expect(made.body.input.body).toEqual({ model: variant.body.id });
+  expectProblem(await api.admin.delete("/v1/variants/kept"), "RESOURCE_IN_USE");
 });
 
 test("one source is needed, and it must be there and small enough", async () => {

@@ -59,6 +59,8 @@ async function* get(digest: string): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 100_003) yield bytes.subarray(at, at + 100_003);
 }
 
+let uploaded: StoredBlob;
+const artifact = async (id: string): Promise<ArtifactRow> => ({ id, ...uploaded, contentType: "application/jsonl" });
 const absent = async () => {
   throw new Problem("VARIANT_NOT_FOUND");
 };
@@ -69,7 +71,7 @@ async function run(
   input: Partial<SteeringBatchInput> = {},
   changes: Partial<JobContext> = {},
 ): Promise<JobOutput> {
-  const { digest, sizeBytes } = await put(Buffer.from(text));
+  uploaded = await put(Buffer.from(text));
   const context = {
     workspaceId: "workspace",
     jobId: "job",
@@ -77,12 +79,7 @@ async function run(
     catalog: {
       model: async (id: string) => models[id] ?? Promise.reject(new Problem("MODEL_NOT_FOUND")),
       variant: absent,
-      artifact: async (id: string): Promise<ArtifactRow> => ({
-        id,
-        digest,
-        sizeBytes,
-        contentType: "application/jsonl",
-      }),
+      artifact,
     },
     residency,
     settings: {
@@ -128,6 +125,23 @@ test("lines of models that do not fit together are run one after the other, none
   const output = await run(jsonl(lines), { body: { temperature: 0 } });
   expect(output.metrics).toMatchObject({ total: 12, completed: 12, failed: 0 });
   expect(rowsOf(output, "output.jsonl")).toEqual(lines.map((_, index) => index + 1));
+});
+
+test("a database that is away for a moment costs no line", async () => {
+  let asked = 0;
+  const model = async (id: string) => {
+    if (++asked === 2) throw new Error("the connection was lost");
+    return models[id] ?? Promise.reject(new Problem("MODEL_NOT_FOUND"));
+  };
+  const lines = [
+    { ...lineOf(0), model: "one" },
+    { ...lineOf(1), model: "other" },
+    { ...lineOf(2), model: "nobody" },
+  ];
+  const catalog = { model, variant: absent, artifact } as unknown as JobContext["catalog"];
+  const output = await run(jsonl(lines), { body: { temperature: 0 } }, { catalog });
+  expect([rowsOf(output, "output.jsonl"), rowsOf(output, "errors.jsonl")]).toEqual([[1, 2], [3]]);
+  expect(asked).toBeGreaterThan(3);
 });
 
 test("however often it is interrupted, each line is there once, and checkpoints stay few", async () => {

@@ -40,7 +40,8 @@ interface Batch {
   readonly results: BatchResults;
   /** Rows by custom_id, of the lines looked at so far. */
   readonly seen: Map<string, number>;
-  readonly stop: AbortController;
+  /** Aborted when the job is stopped, and when it fails. */
+  readonly signal: AbortSignal;
 }
 
 /** A line that is a request, with what a worker is asked to generate for it. */
@@ -60,9 +61,11 @@ export const steeringBatch: JobHandler<SteeringBatchInput> = async (input, given
   const generators = createGenerators({ maxBatch, cacheBytes, onForward });
   const lookups = createLookups(context.catalog);
   const seen = new Map<string, number>();
-  const batch: Batch = { input, context, lookups, generators, lines, results, seen, stop: new AbortController() };
+  const failed = new AbortController();
+  const signal = AbortSignal.any([context.signal, failed.signal]);
   try {
-    await runLines(batch);
+    const batch: Batch = { input, context, lookups, generators, lines, results, seen, signal };
+    await runLines(batch, failed);
     if (!context.signal.aborted) return await outputOf(batch);
     await results.saveCheckpoint();
     const reason = context.signal.reason === "preempt" ? "preempt" : "cancel";
@@ -74,24 +77,25 @@ export const steeringBatch: JobHandler<SteeringBatchInput> = async (input, given
   }
 };
 
-async function runLines(batch: Batch): Promise<void> {
+async function runLines(batch: Batch, failed: AbortController): Promise<void> {
   const { context, lines } = batch;
   const texts = 2 * context.settings.maxBatch;
   const running = new Map<Promise<void>, number>();
   const load = () => [...running.values()].reduce((sum, count) => sum + count, 0);
   const ended = createEnding(batch);
-  const alone: Ready[] = [];
+  const again: number[] = [];
   try {
     for (let index = 0; index < lines.count && !context.signal.aborted; index++) {
       await context.step();
-      const ready = await prepare(batch, index);
+      const later = () => again.push(index);
+      const ready = await prepare(batch, index, later);
       if (!ready) {
         await ended();
         continue;
       }
       const count = ready.generation.input.sequences.length;
       while (running.size > 0 && load() + count > texts) await Promise.race(running.keys());
-      const work = runLine(batch, ready, () => alone.push(ready))
+      const work = runLine(batch, ready, later)
         .then(ended)
         .finally(() => running.delete(work));
       running.set(work, count);
@@ -99,14 +103,15 @@ async function runLines(batch: Batch): Promise<void> {
     await Promise.all(running.keys());
   } catch (error) {
     // The job ends: nothing of it may go on.
-    batch.stop.abort();
+    failed.abort();
     await Promise.allSettled(running.keys());
     throw error;
   }
-  // Beside the models and saes of others there was no room for theirs.
-  for (const ready of alone) {
+  // Beside the models and saes of others there was no room for theirs, or the database was away for a moment.
+  for (const index of again) {
     if (context.signal.aborted) return;
-    await runLine(batch, ready, null);
+    const ready = await prepare(batch, index, null);
+    if (ready) await runLine(batch, ready, null);
     await ended();
   }
 }
@@ -130,8 +135,11 @@ function createEnding({ input, context, lines, results }: Batch): () => Promise<
   };
 }
 
+/** Asks for a second try of a line, alone; null: this is it. */
+type Later = (() => void) | null;
+
 /** Null for a line that has its end already, or meets it here because it is no request that could be run. */
-async function prepare(batch: Batch, index: number): Promise<Ready | null> {
+async function prepare(batch: Batch, index: number, later: Later): Promise<Ready | null> {
   const { input, lines, results, seen } = batch;
   const row = lines.row(index);
   const before = results.at(index);
@@ -154,7 +162,7 @@ async function prepare(batch: Batch, index: number): Promise<Ready | null> {
     const request = batchRequest(line);
     return { index, line, url: request.url, generation: await generationOf(batch, request, row) };
   } catch (error) {
-    fail(batch, index, customId, problemFrom(error, batch));
+    endOrTryLater(batch, index, customId, error, later);
     return null;
   }
 }
@@ -163,7 +171,7 @@ async function prepare(batch: Batch, index: number): Promise<Ready | null> {
 function expectNew({ seen }: Batch, customId: string | null, row: number): void {
   if (customId === null) return;
   const first = seen.get(customId);
-  if (first === undefined) return void seen.set(customId, row);
+  if (first === undefined || first === row) return void seen.set(customId, row);
   throw fieldProblem(
     "VALIDATION_FAILED",
     "/custom_id",
@@ -179,11 +187,9 @@ function generationOf({ lookups, context }: Batch, request: BatchRequest, row: n
     : chatInput(lookups, request.body, drawSeed);
 }
 
-/** `noRoom` is called where others hold the memory that the line needs; null: it has the worker to itself. */
-async function runLine(batch: Batch, ready: Ready, noRoom: (() => void) | null): Promise<void> {
-  const { context, generators, results, lines } = batch;
+async function runLine(batch: Batch, ready: Ready, later: Later): Promise<void> {
+  const { context, generators, results, lines, signal } = batch;
   const { workspaceId, catalog } = context;
-  const signal = AbortSignal.any([context.signal, batch.stop.signal]);
   const { index, line, url, generation } = ready;
   const { input, name } = generation;
   const answer = emptyAnswer(input);
@@ -192,9 +198,7 @@ async function runLine(batch: Batch, ready: Ready, noRoom: (() => void) | null):
     await runCompletion({ input, workspaceId, catalog, opener: context, generators, signal, emit });
   } catch (error) {
     if (signal.aborted) return;
-    const problem = problemFrom(error, batch);
-    if (problem.code === "MEMORY_INSUFFICIENT" && noRoom) return noRoom();
-    return fail(batch, index, line.customId, problem);
+    return endOrTryLater(batch, index, line.customId, error, later);
   }
   // Stopped before its end: it is run again when the batch goes on.
   if (answer.choices.some((choice) => choice.finishReason === null)) return;
@@ -208,6 +212,13 @@ async function runLine(batch: Batch, ready: Ready, noRoom: (() => void) | null):
   const response = { status_code: 200, request_id: requestId, body };
   const written = { id: `batch_req_${id}`, custom_id: line.customId, row: lines.row(index), response, error: null };
   results.add({ index, line: written, usage: body.usage as Usage });
+}
+
+/** A second try is for what may be no fault of the line's: room that others take, and whatever is not a problem of ours to tell. */
+function endOrTryLater(batch: Batch, index: number, customId: string | null, error: unknown, later: Later): void {
+  const isOwn = isProblem(error) && error.code !== "MEMORY_INSUFFICIENT";
+  if (!isOwn && later) later();
+  else fail(batch, index, customId, problemFrom(error, batch));
 }
 
 /** `isRequest`: as far as its line could be read; the answer is then the one that its route would have given. */
