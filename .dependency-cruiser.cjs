@@ -96,6 +96,12 @@ module.exports = {
         dependencyTypesNot: ["type-only"],
       },
     },
+    {
+      name: "web-is-browser-safe",
+      severity: "error",
+      from: { path: "^web/", pathNot: "^web/vite\\.config\\.ts$" },
+      to: { dependencyTypes: ["core"] },
+    },
     { name: "nobody-imports-the-console", severity: "error", from: { pathNot: "^(web|tests)/" }, to: inside("web") },
     {
       name: "vite-only-in-its-settings",

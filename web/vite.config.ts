@@ -9,6 +9,8 @@ export default defineConfig({
     target: "es2023",
     // The API answers with `script-src 'self'`: nothing may be inlined.
     assetsInlineLimit: 0,
+    // It weighs its plugins at every build that the machine makes slow.
+    rolldownOptions: { checks: { pluginTimings: false } },
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 200,
   },

@@ -34,6 +34,7 @@ const trespasses: [file: string, imported: string, rule: string][] = [
   ["platform/cloud.ts", "@aws-sdk/client-s3", "s3-only-in-one-file"],
   ["web/near.ts", "../platform/outside.ts", "web-imports"],
   ["web/heavy.ts", "../domain/noun.ts", "web-takes-types-from-domain"],
+  ["web/local.ts", "node:fs", "web-is-browser-safe"],
   ["web/build.ts", "vite", "vite-only-in-its-settings"],
   ["web/proven.ts", "../tests/proof.ts", "nobody-imports-the-outside"],
   ["scripts/draw.ts", "../web/chart.ts", "nobody-imports-the-console"],

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { Pool } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { buildApp } from "../../api/app.ts";
 import { toProblem } from "../../api/plugins/problems.ts";
 import { problemCodes } from "../../domain/problem-table.ts";
 import { expectProblem, type TestApi, testApi } from "./api.ts";
@@ -21,6 +22,14 @@ test("health, readiness, metrics and the pages need no key", async () => {
   expect(metrics.text).toContain('http_request_duration_seconds_count{method="GET",route="/healthz",status="200"} 1');
   expect((await client.get("/")).text).toContain('href="/docs"');
   for (const code of problemCodes) expect((await client.get("/problems")).text).toContain(code);
+});
+
+test("without a built console the first page is one of links", async () => {
+  const app = await buildApp({ platform: api.platform, consoleFolder: "tests/fixtures/no-console" });
+  const page = await app.inject("/");
+  expect(page.statusCode).toBe(200);
+  for (const place of ["/docs", "/openapi.json", "/problems"]) expect(page.body).toContain(`href="${place}"`);
+  await app.close();
 });
 
 test("the rendered reference loads nothing from elsewhere", async () => {

@@ -96,7 +96,11 @@ describeConsole("the page of coverage", () => {
     expect(csv.bytes.toString().split("\r\n")).toHaveLength(5);
     const json = await saved(page, () => page.getByRole("button", { name: "Download analysis.json" }).click());
     const { benchmarks, overlap } = JSON.parse(json.bytes.toString());
-    expect(benchmarks.map(({ name }: { name: string }) => name)).toEqual(["sums", "arithmetic-easy", "arithmetic-hard"]);
+    expect(benchmarks.map(({ name }: { name: string }) => name)).toEqual([
+      "sums",
+      "arithmetic-easy",
+      "arithmetic-hard",
+    ]);
     expect(csv.bytes.toString()).toContain(String(overlap[0][1]));
 
     await page.getByLabel("Share of the features").fill("90");

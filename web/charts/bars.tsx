@@ -37,7 +37,7 @@ export function Bars({ label, bars, drawing }: Props) {
         ))}
       </g>
       {drawn.map(({ name, middle, width: length, whisker, words }) => (
-        <g key={name}>
+        <g key={middle}>
           <text class="bar-name" x={left - 8} y={middle + 4} text-anchor="end">
             {name}
           </text>

@@ -51,9 +51,9 @@ export function AnalysisView({ id }: { readonly id: string }) {
   );
 }
 
-function titleOf({ input, kind }: Job): string {
+function titleOf({ input, kind, state }: Job): string {
   if (kind !== "benchmark.analyze") return "This job is no analysis of benchmarks";
   const { benchmarks } = input;
   const names = Array.isArray(benchmarks) ? benchmarks.map(({ name }: { name?: string }) => name) : [];
-  return names.length === 1 ? `${names[0]}` : `${names.length} benchmarks compared`;
+  return names.length === 1 ? `${names[0]}` : `${names.length} benchmarks${state === "succeeded" ? " compared" : ""}`;
 }

@@ -1,6 +1,8 @@
 import { formatCount, formatShare } from "../elements/format.ts";
 import type { Analysis } from "./analysis-data.ts";
 
+const fewSuggestions = 6;
+
 /** What a reader should take away, before any chart. */
 export function Findings({ analysis }: { readonly analysis: Analysis }) {
   const { benchmarks, suite, merge } = analysis;
@@ -23,16 +25,28 @@ export function Findings({ analysis }: { readonly analysis: Analysis }) {
       {merge.suggestions.length > 0 && (
         <div class="suggestions">
           <h2>Could be dropped</h2>
-          <ul>
-            {merge.suggestions.map(({ drop, keep, overlap, lost }) => (
-              <li key={drop}>
-                <strong>{drop}</strong>: {keep} covers {formatShare(overlap, 0)} of its features;{" "}
-                {lost === 0 ? "nothing is lost" : `the suite loses ${lost === 1 ? "1 feature" : `${lost} features`}`}.
-              </li>
-            ))}
-          </ul>
+          <SuggestionList suggestions={merge.suggestions.slice(0, fewSuggestions)} />
+          {merge.suggestions.length > fewSuggestions && (
+            <details>
+              <summary>{merge.suggestions.length - fewSuggestions} more</summary>
+              <SuggestionList suggestions={merge.suggestions.slice(fewSuggestions)} />
+            </details>
+          )}
         </div>
       )}
     </section>
+  );
+}
+
+function SuggestionList({ suggestions }: { readonly suggestions: Analysis["merge"]["suggestions"] }) {
+  return (
+    <ul>
+      {suggestions.map(({ drop, keep, overlap, lost }) => (
+        <li key={drop}>
+          <strong>{drop}</strong>: {keep} covers {formatShare(overlap, 0)} of its features;{" "}
+          {lost === 0 ? "nothing is lost" : `the suite loses ${lost === 1 ? "1 feature" : `${lost} features`}`}.
+        </li>
+      ))}
+    </ul>
   );
 }

@@ -9,7 +9,11 @@ export const kindTitles: Readonly<Partial<Record<JobKind, string>>> = {
   "sae.export": "Sae export",
   "model.import": "Model import",
   "activations.harvest": "Harvest of activations",
+  "features.index": "Index of features",
+  "features.label": "Labels of features",
   "features.contrast": "Contrast of texts",
+  "steering.sweep": "Steering sweep",
+  "steering.batch": "Batch of completions",
 };
 
 export function kindTitle(kind: string): string {
