@@ -79,6 +79,9 @@ describe("benchmark.analyze", () => {
       .split("\n")
       .map((line) => JSON.parse(line));
     expect(lines).toHaveLength(12);
+    // Longest prompts first, so that a batch holds prompts of about one length.
+    const lengths = lines.slice(0, 7).map(({ sample }) => lab.language.tokenizer.encode(GREETINGS[sample]!).length);
+    expect(lengths).toEqual(lengths.toSorted((a, b) => b - a));
     for (const { benchmark, sample, features } of lines) {
       const prompt = benchmark === "sums" ? `Question: ${SUMS[sample]}` : GREETINGS[sample]!;
       expect(new Set(features)).toEqual(await lab.featuresOf(prompt, "sae_1"));

@@ -7,7 +7,7 @@ import type { BenchmarkAnalyzeInput } from "../../domain/benchmark.ts";
 import type { UniqueFeature } from "../../domain/benchmark-analysis.ts";
 import { newId } from "../../domain/id.ts";
 import { coverageAuc, featureRedundancy } from "../../engine/features/coverage.ts";
-import { countActive } from "../../engine/features/feature-sets.ts";
+import { countActive, type FeatureSets } from "../../engine/features/feature-sets.ts";
 import { analyzeScores, type ScoreFigures } from "../../engine/features/score-analysis.ts";
 import { createRandom } from "../../engine/runtime/random.ts";
 import type { JobOutput, ProducedArtifact } from "../protocol.ts";
@@ -35,8 +35,8 @@ export const benchmarkAnalyze: JobHandler<BenchmarkAnalyzeInput> = async (input,
     const { collected, add } = createCollection(rows.benchmarks.length, width, input.seed ?? 0);
     const neutral = await measureSuite({ input, rows, store, context }, async (benchmark, measured) => {
       const { name, dataset } = rows.benchmarks[benchmark]!;
-      const one = add(name, dataset.digest, measured);
-      await keepSets(sets, name, one);
+      const { one, sets: own } = add(name, dataset.digest, measured);
+      await writeSets(sets, name, own, one.prompts.rows_S);
       context.event("benchmark_counted", { name, ...figuresOf(one), reused: one.reused });
       await stepOrStop(context);
     });
@@ -98,11 +98,10 @@ function figuresOf({ reduced: { samples, counts_F } }: CollectedBenchmark) {
   };
 }
 
-async function keepSets(file: FeatureSetFile | null, name: string, { sets, prompts }: CollectedBenchmark) {
-  if (file === null || sets === null) return;
+async function writeSets(file: FeatureSetFile | null, name: string, sets: FeatureSets, rows_S: Int32Array) {
+  if (file === null) return;
   for (let s = 0; s < sets.samples; s++) {
-    const features = [...sets.indices_Z.subarray(sets.offsets_S1[s]!, sets.offsets_S1[s + 1]!)];
-    await file.add(name, prompts.rows_S[s]!, features);
+    await file.add(name, rows_S[s]!, [...sets.indices_Z.subarray(sets.offsets_S1[s]!, sets.offsets_S1[s + 1]!)]);
   }
 }
 

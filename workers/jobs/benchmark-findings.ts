@@ -71,12 +71,13 @@ export function createCollection(benchmarks: number, width: number, seed: number
   const keptDraws = Math.max(8, Math.min(MOST_DRAWS, Math.floor(MAXIMUM_BITS / (width * benchmarks))));
   return {
     collected,
-    add(name: string, datasetDigest: string, { bySae, reused }: MeasuredByAll): CollectedBenchmark {
+    /** @returns also its sets, whether they are kept or not */
+    add(name: string, datasetDigest: string, { bySae, reused }: MeasuredByAll) {
       const sets = unitedSets(bySae.map(({ features }) => features.sets));
       entries += sets.indices_Z.length;
       // Named by content: a benchmark's intervals do not depend on which others there are.
       const random = createRandom(seed).fork(`halves/${datasetDigest}`);
-      const one = {
+      const one: CollectedBenchmark = {
         reduced: reduceBenchmark(name, sets, { random, keptDraws }),
         sets: entries > MAXIMUM_ENTRIES ? null : sets,
         prompts: bySae[0]!.prompts,
@@ -84,7 +85,7 @@ export function createCollection(benchmarks: number, width: number, seed: number
         bySae: bySae.map(({ features: { examples, levels } }) => ({ examples, levels })),
       };
       collected.push(one);
-      return one;
+      return { one, sets };
     },
   };
 }

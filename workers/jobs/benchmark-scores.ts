@@ -2,6 +2,7 @@
 import type { BenchmarkScores } from "../../domain/benchmark-scores.ts";
 import type { Sample } from "../../domain/dataset.ts";
 import { fieldProblem } from "../../domain/problem.ts";
+import { escapePointer } from "../../domain/schema.ts";
 import type { ScoredBenchmark } from "../../engine/features/score-analysis.ts";
 import type { PromptCounts, ResolvedBenchmark } from "./benchmark-samples.ts";
 
@@ -59,7 +60,7 @@ async function sampleScores(
   for (const [i, row] of rows_S.entries()) {
     const sample = await readSample(row);
     for (const [model, column] of Object.entries(columns)) {
-      scores.get(model)![i] = scoreOf(sample, column, row, `${pointer}/sample_columns/${model}`);
+      scores.get(model)![i] = scoreOf(sample, column, row, `${pointer}/sample_columns/${escapePointer(model)}`);
     }
   }
   return scores;
