@@ -1,5 +1,6 @@
 // What a steered text shall be: goals that a sweep scores every generated text by.
 import { type Static, Type } from "typebox";
+import { ChatEndpoint } from "./chat-endpoint.ts";
 import { FeatureRef } from "./sae.ts";
 import { closed, oneOf } from "./schema.ts";
 
@@ -51,7 +52,38 @@ const FeatureGoal = closed(
   },
 );
 
-export const SweepGoal = Type.Union([ScriptGoal, RegexGoal, FeatureGoal], {
+const EndpointGoal = closed(
+  {
+    type: Type.Literal("endpoint"),
+    endpoint: ChatEndpoint,
+    prompt: Type.String({
+      minLength: 1,
+      maxLength: 20_000,
+      description:
+        "what the judge is asked; {text} stands for the generated text, {prompt} for what it goes on from. Ask for a number alone: the first one in the answer counts",
+    }),
+    worst: Type.Optional(Type.Number({ default: 0, description: "the number that scores 0" })),
+    best: Type.Optional(
+      Type.Number({ default: 10, description: "the number that scores 1; those beyond count as it" }),
+    ),
+    maximum_tokens: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        default: 1_000_000,
+        description: "sent and received by one attempt of the job; it ends before it would need more",
+      }),
+    ),
+    direction: direction("a good mark"),
+  },
+  {
+    title: "SteeringGoalEndpoint",
+    description:
+      "The mark of a language model elsewhere that reads each text. An answer without a number scores worst. The judge reads what the model wrote: a text may try to talk it into a mark.",
+  },
+);
+export type EndpointGoal = Static<typeof EndpointGoal>;
+
+export const SweepGoal = Type.Union([ScriptGoal, RegexGoal, FeatureGoal, EndpointGoal], {
   description: "what the texts shall be, scored from 0 to 1",
 });
 export type SweepGoal = Static<typeof SweepGoal>;
@@ -80,5 +112,7 @@ export function describeGoal(goal: SweepGoal): string {
       return `texts that match /${goal.pattern}/`;
     case "feature":
       return `tokens on which ${goal.feature} fires`;
+    case "endpoint":
+      return `marks of ${goal.endpoint.model}`;
   }
 }

@@ -1,36 +1,47 @@
 // Laws of steering.sweep.
 import { resolveSteering } from "../../domain/generation/steering.ts";
 import type { JobInput } from "../../domain/job.ts";
-import { fieldProblem, isProblem, Problem } from "../../domain/problem.ts";
-import { parsePromptTemplate } from "../../domain/prompt-template.ts";
+import { fieldProblem, isProblem } from "../../domain/problem.ts";
 import type { ResolvedEdit } from "../../domain/request.ts";
 import { type Edit, opRules } from "../../domain/steering.ts";
 import { maximumSweepCells, maximumSweepTexts, type SteeringSweepSettings } from "../../domain/sweep.ts";
-import { isScript, type SweepGoal } from "../../domain/sweep-goal.ts";
 import { countTexts, cutPrompts, sweepEdits } from "../../domain/sweep-plan.ts";
-import { compilePattern, PatternError } from "../../formats/pattern.ts";
 import type { Model } from "../../platform/database.ts";
 import { createLookups, knownModel } from "../generation/lookups.ts";
-import { resolveTemplate } from "../templates.ts";
-import { referredDataset, referredModel, type Submission } from "./submission.ts";
+import { referredModel, type Submission } from "./submission.ts";
+import { pointedAt, resolveGoal, resolvePrompts } from "./sweep-parts.ts";
 
 export async function resolveSteeringSweep(
   submission: Submission,
   input: JobInput<"steering.sweep">,
 ): Promise<SteeringSweepSettings> {
-  const { at } = submission;
   const model = await referredModel(submission, input.model_id);
-  const { prompts, ...dataset } = await resolvePrompts(submission, input);
-  const strengths = resolveStrengths(input, at);
-  const unit = input.unit ?? usualUnit(input.op ?? "add");
-  const shape = { ...input, op: input.op ?? ("add" as const), strengths, ...(unit ? { unit } : {}) };
-  const { features, when } = await resolveDirections(submission, model, shape);
-  const settings: SteeringSweepSettings = {
-    ...shape,
-    model_id: model.id,
-    ...dataset,
+  const { prompts, settings: shared } = await resolveSweepSettings(submission, model, input);
+  const { features, when } = await resolveDirections(submission, model, { ...input, ...shared });
+  const settings = {
+    ...input,
+    ...shared,
     ...(features.length === 0 ? {} : { features }),
     ...(when ? { when } : {}),
+  };
+  checkSize(settings, sweepEdits(settings).length, prompts, submission.at);
+  return settings;
+}
+
+type Shared = Pick<
+  JobInput<"steering.sweep">,
+  | ("prompts" | "dataset_id" | "where" | "template" | "prompt_limit" | "chat" | "op" | "strengths" | "unit" | "goal")
+  | ("max_tokens" | "temperature" | "seed" | "controls" | "limits" | "held_out" | "draws")
+>;
+
+/** All but the directions, with its defaults; `prompts`: how many there are at most. */
+export async function resolveSweepSettings(submission: Submission, model: Model, input: Shared) {
+  const { prompts, ...dataset } = await resolvePrompts(submission, input);
+  const op = input.op ?? ("add" as const);
+  const unit = input.unit ?? usualUnit(op);
+  const settings = {
+    ...{ model_id: model.id, op, strengths: resolveStrengths(input, submission.at), ...dataset },
+    ...(unit ? { unit } : {}),
     goal: await resolveGoal(submission, model, input.goal),
     chat: input.chat ?? false,
     max_tokens: input.max_tokens ?? 48,
@@ -41,44 +52,10 @@ export async function resolveSteeringSweep(
     held_out: input.held_out ?? 0.5,
     draws: input.draws ?? 2000,
   };
-  checkSize(settings, prompts, at);
-  return settings;
+  return { prompts, settings };
 }
 
-/** What prompts come from, and how many there are at most. */
-export async function resolvePrompts(
-  submission: Submission,
-  input: Pick<JobInput<"steering.sweep">, "prompts" | "dataset_id" | "where" | "template" | "prompt_limit">,
-): Promise<{ dataset_id?: string; template?: string; prompts: number }> {
-  const { platform, caller, at } = submission;
-  if ((input.prompts === undefined) === (input.dataset_id === undefined)) {
-    throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/prompts`, "needs exactly one of prompts and dataset_id");
-  }
-  if (input.dataset_id === undefined) {
-    for (const field of ["where", "template", "prompt_limit"] as const) {
-      if (input[field] === undefined) continue;
-      throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/${field}`, `${field} is for prompts of a dataset`);
-    }
-    return { prompts: input.prompts?.length ?? 0 };
-  }
-  const dataset = await referredDataset(submission, input.dataset_id);
-  const columns = dataset.columns as string[];
-  for (const column of Object.keys(input.where ?? {})) {
-    if (columns.includes(column)) continue;
-    const detail = `the dataset "${dataset.name}" has the columns ${columns.join(", ")}; there is no "${column}"`;
-    throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/where`, detail);
-  }
-  const asked = input.template ?? dataset.template ?? "text";
-  const { template } = await resolveTemplate(platform, caller.workspaceId, asked, `${at}/template`);
-  parsePromptTemplate(template, `${at}/template`);
-  return {
-    dataset_id: dataset.id,
-    template,
-    prompts: Math.min(dataset.samples, input.prompt_limit ?? dataset.samples),
-  };
-}
-
-function resolveStrengths({ op = "add", strengths }: JobInput<"steering.sweep">, at: string): number[] {
+function resolveStrengths({ op = "add", strengths }: Shared, at: string): number[] {
   const { value } = opRules[op];
   if (value === "refused" && (strengths ?? []).length > 0) {
     throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/strengths`, `${op} has no strength`);
@@ -89,7 +66,7 @@ function resolveStrengths({ op = "add", strengths }: JobInput<"steering.sweep">,
   return strengths?.length ? strengths : typeof value === "object" ? [value.default] : [];
 }
 
-export function usualUnit(op: keyof typeof opRules): Edit["unit"] {
+function usualUnit(op: keyof typeof opRules): Edit["unit"] {
   if (op === "add") return "residual_norm";
   return op === "set" ? "absolute" : undefined;
 }
@@ -129,54 +106,12 @@ async function resolveDirections(
   return { features, when };
 }
 
-function pointedAt(problem: Problem, own: string, at: string): Problem {
-  const place = (pointer: string) => {
-    const [, field = "", rest = ""] = /^\/steering\/edits\/0(?:\/(\w+))?(.*)$/.exec(pointer) ?? [];
-    if (field === "feature" || field === "") return own;
-    if (field === "vector") return `${own}${rest}`;
-    return `${at}/${field === "value" ? "strengths" : field}${rest}`;
-  };
-  const errors = (problem.errors ?? []).map(({ pointer, detail }) => ({ pointer: place(pointer), detail }));
-  return errors[0] ? new Problem(problem.code, `${errors[0].pointer}: ${errors[0].detail}`, { errors }) : problem;
-}
-
-export async function resolveGoal(
-  { platform, caller, at }: Submission,
-  model: Model,
-  goal: SweepGoal,
-): Promise<SweepGoal> {
-  switch (goal.type) {
-    case "script":
-      if (!isScript(goal.script)) {
-        throw fieldProblem("VALIDATION_FAILED", `${at}/goal/script`, `Unicode has no script "${goal.script}"`);
-      }
-      return goal;
-    case "regex":
-      try {
-        compilePattern(goal.pattern, { ignoreCase: goal.ignore_case ?? false });
-        return goal;
-      } catch (error) {
-        if (!(error instanceof PatternError)) throw error;
-        throw fieldProblem("VALIDATION_FAILED", `${at}/goal/pattern`, error.message);
-      }
-    case "feature": {
-      // A gate is looked up like any feature; the edit around it says nothing.
-      const target = {
-        lookups: createLookups(platform, caller.workspaceId),
-        model: knownModel(model),
-        maxTokens: null,
-      };
-      const probe = { feature: goal.feature, op: "ablate" as const };
-      const [resolved] = (await resolveSteering(target, { edits: [probe] }).catch((error) => {
-        throw isProblem(error) ? pointedAt(error, `${at}/goal/feature`, at) : error;
-      })) as [ResolvedEdit];
-      return { ...goal, feature: `${resolved.feature!.sae_id}:${resolved.feature!.index}` };
-    }
-  }
-}
-
-function checkSize(settings: SteeringSweepSettings, prompts: number, at: string): void {
-  const cells = sweepEdits(settings).length;
+export function checkSize(
+  settings: Pick<SteeringSweepSettings, "controls" | "held_out" | "dataset_id">,
+  cells: number,
+  prompts: number,
+  at: string,
+): void {
   if (cells > maximumSweepCells) {
     throw fieldProblem("SETTINGS_CONTRADICTORY", `${at}/strengths`, `${cells} cells are above ${maximumSweepCells}`);
   }

@@ -79,6 +79,15 @@ test("goals that cannot be scored are refused at submission", async () => {
   // RE2 has no look-ahead: patterns that a backtracking engine could be stuck in do not exist.
   await refused({ type: "regex", pattern: "(?=a)b" }, "/input/goal/pattern");
   await refused({ type: "regex", pattern: "(a" }, "/input/goal/pattern");
+  const endpoint = { url: "https://judge.example/v1", model: "judge" };
+  await refused({ type: "endpoint", endpoint, prompt: "Is it good?" }, "/input/goal/prompt");
+  await refused(
+    { type: "endpoint", endpoint: { ...endpoint, url: "file:///etc" }, prompt: "{text}" },
+    "/input/goal/endpoint/url",
+  );
+  const nameless = { ...endpoint, secret: "nowhere" };
+  const absent = await sweep({ goal: { type: "endpoint", endpoint: nameless, prompt: "{text}" } });
+  expect(absent.status).toBe(422);
   await refused({ type: "feature", feature: `${sae.name}:999999` }, "/input/goal/feature", "FEATURE_NOT_FOUND");
   await refused({ type: "feature", feature: "nowhere:1" }, "/input/goal/feature", "REFERENCE_NOT_FOUND");
 });

@@ -2,10 +2,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkSchema } from "../../domain/schema.ts";
 import { SteeringSweepResult, type SteeringSweepSettings } from "../../domain/sweep.ts";
 import type { Json } from "../../platform/jobs.ts";
+import { type ChatServer, startChatServer } from "./chat-server.ts";
 import { type Deployment, deploy, eventOf } from "./deployment.ts";
 
 // On the demonstration model, whose feature 1655 of layer 3 turns English into Chinese (assets/README.md).
 let deployment: Deployment;
+let chat: ChatServer;
 let model_id: string;
 let sae: string;
 let english: string;
@@ -14,7 +16,8 @@ const subjects = ["my sister", "my grandfather", "the teacher", "the student", "
 const prompts = subjects.flatMap((subject) => [`Yesterday morning, ${subject}`, `Every summer ${subject}`]);
 
 beforeAll(async () => {
-  deployment = await deploy({ MODEL_ROOTS: "assets" });
+  chat = await startChatServer();
+  deployment = await deploy({ MODEL_ROOTS: "assets", OUTBOUND_ALLOW: chat.place });
   await deployment.worker("batch");
   const source = (path: string) => ({ type: "directory", path: `assets/${path}` });
   const model = await deployment.run("model.import", { name: "demo", source: source("models/demo-small") });
@@ -26,7 +29,10 @@ beforeAll(async () => {
   const rows = [...prompts.map((text) => ({ text, language: "en" })), { text: "昨天早上，我姐姐", language: "zh" }];
   english = await deployment.dataset("openings", rows);
 });
-afterAll(() => deployment.close());
+afterAll(async () => {
+  await deployment.close();
+  await chat.close();
+});
 
 const settings = (changes: Partial<SteeringSweepSettings>): SteeringSweepSettings => ({
   ...{ model_id, prompts, features: [`${sae}:1655`], op: "add", unit: "residual_norm", strengths: [0.25, 2] },
@@ -117,6 +123,40 @@ test("features, patterns and datasets: prompts are the samples asked for, and ve
   });
   expect(found.cells[0]!.goal.mean).toBe(1);
   expect(found.verdict.reasons[0]).toContain("3 prompts");
+});
+
+test("a judge elsewhere reads each text with its prompt and gives marks; what is no mark scores worst", async () => {
+  const judge = {
+    ...{
+      type: "endpoint" as const,
+      prompt: "From: {prompt}\nText: {text}\nHow Chinese is it, from 1 to 5?",
+      worst: 1,
+      best: 5,
+    },
+    endpoint: { url: chat.url, model: "stand-in", concurrency: 3 },
+  };
+  chat.requests.length = 0;
+  chat.answer = ({ messages }) => {
+    const [, text = ""] = /Text: (.*)/.exec(messages[0]!.content) ?? [];
+    return { content: /\p{Script=Han}/u.test(text) ? "I give 5 of 5" : "no idea" };
+  };
+  const four = {
+    strengths: [2],
+    prompts: prompts.slice(0, 4),
+    controls: { random_features: 0, negative_strength: false },
+  };
+  const byScript = await sweep({ ...four, goal: { type: "regex", pattern: "\\p{Han}" } });
+  const byJudge = await sweep({ ...four, goal: judge });
+  expect(byJudge.cells[0]!.goal).toEqual(byScript.cells[0]!.goal);
+  expect(chat.requests).toHaveLength(8);
+  expect(chat.requests[0]!.messages[0]!.content).toMatch(/^From: (?:Yesterday|Every)/);
+  const poor = await deployment.ended(
+    await deployment.submit(
+      "steering.sweep",
+      settings({ ...four, goal: { ...judge, maximum_tokens: 700 } }) as unknown as Json,
+    ),
+  );
+  expect(poor.error).toMatchObject({ errors: [{ pointer: "/input/goal/maximum_tokens" }] });
 });
 
 test("what a sweep measured until it is canceled stays, and it goes on from there", async () => {

@@ -10,7 +10,7 @@ import type { Edit } from "../../domain/steering.ts";
 import type { SweepGoal } from "../../domain/sweep-goal.ts";
 import type { TextScores } from "../../engine/features/sweep-verdict.ts";
 import { distinctShare, longestRepetition } from "../../engine/features/text-measures.ts";
-import { readTexts } from "../../engine/llm/completion-scores.ts";
+import { readTexts, type TextReading } from "../../engine/llm/completion-scores.ts";
 import { createGenerator, type GenerationEnd, type Generator } from "../../engine/llm/generator.ts";
 import { withMaximum } from "../completion.ts";
 import { useModel, useSae, type WorkerModel, type WorkerSae } from "../open-models.ts";
@@ -18,7 +18,8 @@ import type { ModelRow, SaeRow } from "../records.ts";
 import type { Lease } from "../residency.ts";
 import { type EngineEdit, saeIdsOf, toControlEdits, toEngineEdits } from "../steering.ts";
 import { type JobContext, Stopped } from "./handler.ts";
-import { type GoalScorer, openGoal } from "./sweep-goal.ts";
+import { openGoal } from "./sweep-goal.ts";
+import type { GoalScorer } from "./sweep-judge.ts";
 import { type PromptSettings, readPrompts, type SweepPrompt } from "./sweep-prompts.ts";
 
 export interface Arm {
@@ -112,6 +113,8 @@ interface Parts {
   readonly openSae: (id: string) => Promise<void>;
 }
 
+const ALIVE_MS = 5000;
+
 async function runArms(parts: Parts, arms: readonly Arm[], onText: () => void): Promise<ArmOutcome[]> {
   const planned: { arm: Arm; resolved: ResolvedEdit | null }[] = [];
   for (const arm of arms) planned.push({ arm, resolved: arm.edit ? await resolve(parts, arm.edit) : null });
@@ -127,13 +130,23 @@ async function runArms(parts: Parts, arms: readonly Arm[], onText: () => void): 
       return { arm, texts, drawn: texts[0]?.drawn ?? null };
     }),
   );
-  if (parts.context.signal.aborted) throw new Stopped(parts.context.signal.reason === "preempt" ? "preempt" : "cancel");
-  const outcomes: ArmOutcome[] = [];
-  for (const one of generated) {
-    if ("failed" in one) outcomes.push(one);
-    else outcomes.push({ texts: await score(parts, one), drawn: one.drawn });
+  const { signal, step } = parts.context;
+  const stopped = () => new Stopped(signal.reason === "preempt" ? "preempt" : "cancel");
+  if (signal.aborted) throw stopped();
+  // A judge may take its time.
+  const alive = setInterval(() => void step(), ALIVE_MS);
+  try {
+    const outcomes: ArmOutcome[] = [];
+    for (const one of generated) {
+      if ("failed" in one) outcomes.push(one);
+      else outcomes.push({ texts: await score(parts, one), drawn: one.drawn });
+    }
+    return outcomes;
+  } catch (error) {
+    throw signal.aborted ? stopped() : error;
+  } finally {
+    clearInterval(alive);
   }
-  return outcomes;
 }
 
 /** Of a strength beyond float32 the sweep says so and goes on; whatever else throws is a bug, or the client's to mend. */
@@ -234,22 +247,46 @@ async function score(parts: Parts, { texts }: GeneratedArm): Promise<ScoredText[
     const before = prompts[prompt]!.ids;
     return { ids: Int32Array.from([...before, ...ids]), from: before.length };
   });
-  const scored = new Map<number, ScoredText>();
-  const add = async (one: GeneratedText, nats: number, taps: readonly Float32Array[]) => {
-    const { prompt, text, ids, change } = one;
-    scored.set(prompt, {
-      ...{ prompt, text, change, nats, tokens: ids.length },
-      goal: await goal.score(text, taps),
+  const readings = new Map<number, TextReading>();
+  let at = 0;
+  for await (const reading of readTexts(model.language, reads, goal.taps)) {
+    readings.set(written[at++]!.prompt, reading);
+    await context.step();
+  }
+  const unread: TextReading = { nats: 0, taps: [] };
+  return await inParallel(goal.concurrency, texts, async ({ prompt, text, ids, change }) => {
+    const { nats, taps } = readings.get(prompt) ?? unread;
+    const mark = await goal.score(text, taps, prompts[prompt]!.text);
+    await context.step();
+    return {
+      ...{ prompt, text, change, nats, tokens: ids.length, goal: mark },
       distinct1: distinctShare(ids, 1),
       distinct2: distinctShare(ids, 2),
       longestRepetition: longestRepetition(ids),
-    });
+    };
+  });
+}
+
+/** In the order of the items; the first failure stops what has not begun. */
+async function inParallel<Item, Value>(
+  count: number,
+  items: readonly Item[],
+  work: (item: Item) => Promise<Value>,
+): Promise<Value[]> {
+  const values: Value[] = [];
+  let next = 0;
+  let failed = false;
+  const worker = async () => {
+    while (next < items.length && !failed) {
+      const index = next++;
+      try {
+        values[index] = await work(items[index]!);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
   };
-  for (const one of texts) if (one.ids.length === 0) await add(one, 0, []);
-  let at = 0;
-  for await (const { nats, taps } of readTexts(model.language, reads, goal.taps)) {
-    await add(written[at++]!, nats, taps);
-    await context.step();
-  }
-  return texts.map(({ prompt }) => scored.get(prompt)!);
+  await Promise.all(Array.from({ length: count }, worker));
+  return values;
 }

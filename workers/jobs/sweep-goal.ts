@@ -6,14 +6,7 @@ import { compilePattern } from "../../formats/pattern.ts";
 import { useSae, type WorkerSae } from "../open-models.ts";
 import type { Lease } from "../residency.ts";
 import type { JobContext } from "./handler.ts";
-
-export interface GoalScorer {
-  /** Layers at which it wants to see how the unsteered model reads the text. */
-  readonly taps: readonly number[];
-  /** `taps`: the residuals of the text's tokens. null where the text cannot show the goal. */
-  score(text: string, taps: readonly Float32Array[]): Promise<number | null>;
-  close(): void;
-}
+import { type GoalScorer, openJudge } from "./sweep-judge.ts";
 
 export async function openGoal(goal: SweepGoal, context: JobContext): Promise<GoalScorer> {
   switch (goal.type) {
@@ -28,17 +21,20 @@ export async function openGoal(goal: SweepGoal, context: JobContext): Promise<Go
       const row = await context.catalog.sae(sae);
       return firingShare(await useSae(context, row), row.layer, index, goal.above ?? 0);
     }
+    case "endpoint":
+      return await openJudge(goal, context);
   }
 }
 
 function pure(scoreOf: (text: string) => number | null): GoalScorer {
-  return { taps: [], score: async (text) => scoreOf(text), close: () => {} };
+  return { taps: [], concurrency: 1, score: async (text) => scoreOf(text), close: () => {} };
 }
 
 /** By the sae's own rule, competition among features included: what a reader of the feature would see. */
 function firingShare(lease: Lease<WorkerSae>, layer: number, index: number, above: number): GoalScorer {
   return {
     taps: [layer],
+    concurrency: 1,
     async score(_, [acts = new Float32Array()]) {
       if (acts.length === 0) return null;
       const { features, values, rows } = await lease.value.opened.encode(acts);

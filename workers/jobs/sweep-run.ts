@@ -1,4 +1,5 @@
 /** The arms of a sweep, one wave of a full batch after the other: measured once, kept in the checkpoint, counted in the progress. */
+import { isProblem } from "../../domain/problem.ts";
 import { bytesOf } from "../bytes.ts";
 import { type CheckpointClock, createCheckpointClock } from "./checkpoint-clock.ts";
 import { type JobContext, Stopped } from "./handler.ts";
@@ -42,7 +43,7 @@ export async function startSweepRun(bench: SweepBench, context: JobContext): Pro
       for (const [i, arm] of wave.entries()) outcomes.set(arm.key, measured[i]!);
     } catch (error) {
       done = kept;
-      if (error instanceof Stopped && outcomes.size > 0) await save();
+      if ((error instanceof Stopped || isProblem(error)) && outcomes.size > 0) await save();
       throw error;
     }
   }
