@@ -3,7 +3,7 @@
  * address is checked at connect time, on what the socket will really connect to, so that a name that answers differently the
  * second time (DNS rebinding) gains nothing; every redirect is a new request and passes again.
  */
-import { type LookupAddress, lookup } from "node:dns";
+import { type LookupAddress, type LookupAllOptions, lookup } from "node:dns";
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { isIP } from "node:net";
@@ -35,12 +35,27 @@ const MINUTE_MS = 60_000;
 const MAX_BYTES = 16 * 2 ** 20;
 const REDIRECTS = 5;
 /** The only headers that another origin than the one asked gets to see: keys come under many names. */
-const harmless = new Set(["accept", "accept-language", "content-type", "if-range", "range", "user-agent"]);
+const harmless = new Set([
+  "accept",
+  "accept-encoding",
+  "accept-language",
+  "content-type",
+  "if-range",
+  "range",
+  "user-agent",
+]);
 /** Answers to these have no body, and Response refuses one. */
 const bodiless = new Set([204, 205, 304]);
 
+/** Passed in so that tests own the names. */
+type Resolve = (
+  name: string,
+  options: LookupAllOptions,
+  done: (error: NodeJS.ErrnoException | null, found: LookupAddress[]) => void,
+) => void;
+
 /** `allow`: what may be reached though it is not public (outbound-addresses.ts says how entries are written). */
-export function createOutbound(allow: readonly string[]): Outbound {
+export function createOutbound(allow: readonly string[], resolve: Resolve = lookup): Outbound {
   const allowed = parseAllowedPlaces(allow);
   return async (url, request = {}) => {
     const limit = request.timeoutMs ?? MINUTE_MS;
@@ -48,7 +63,7 @@ export function createOutbound(allow: readonly string[]): Outbound {
     const signal = AbortSignal.any([...clock, ...(request.signal ? [request.signal] : [])]);
     try {
       signal.throwIfAborted();
-      return await follow(checkedUrl(url), request, signal, allowed);
+      return await follow(checkedUrl(url), request, (to, sent) => exchange(to, sent, signal, allowed, resolve));
     } catch (error) {
       throw asProblem(error, request.signal);
     }
@@ -58,13 +73,12 @@ export function createOutbound(allow: readonly string[]): Outbound {
 async function follow(
   start: URL,
   request: OutboundRequest,
-  signal: AbortSignal,
-  allowed: AllowedPlaces,
+  ask: (url: URL, request: OutboundRequest) => Promise<IncomingMessage>,
 ): Promise<Response> {
   let url = start;
   let sent = request;
   for (let left = request.redirects ?? REDIRECTS; ; left--) {
-    const answer = await exchange(url, sent, signal, allowed);
+    const answer = await ask(url, sent);
     const { location } = answer.headers;
     const redirected = [301, 302, 303, 307, 308].includes(answer.statusCode ?? 0) && location !== undefined;
     if (!redirected || request.redirects === 0) return responseOf(answer, request);
@@ -109,6 +123,7 @@ function exchange(
   { method = "GET", headers = {}, body, idleMs = MINUTE_MS }: OutboundRequest,
   signal: AbortSignal,
   allowed: AllowedPlaces,
+  resolveName: Resolve,
 ): Promise<IncomingMessage> {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
@@ -129,7 +144,7 @@ function exchange(
       // One connection per request: a kept one would have been checked for an earlier request, and may be closed by now.
       agent: false,
       lookup(name, options, done) {
-        lookup(name, { ...options, all: true }, (error, found) => {
+        resolveName(name, { ...options, all: true }, (error, found) => {
           if (error) return done(error, []);
           const reachable = found.filter(({ address }) => mayReach(address));
           if (reachable.length === 0) return done(refusal(name), []);

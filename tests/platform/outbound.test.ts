@@ -63,6 +63,27 @@ describe("an address that is not public", () => {
     await expect(createOutbound([`127.0.0.1:${port + 1}`])(url)).rejects.toEqual(code("OUTBOUND_REFUSED"));
   });
 
+  test("is never connected to by a name that changes its mind: a name is looked up once, and what it gave is checked", async () => {
+    const { port, requests } = await serve((_, response) => response.end("here"));
+    // Answers of a name server under somebody else's control, one after the other.
+    const answers = [["10.0.0.1", "127.0.0.1"], ["10.0.0.1"], ["127.0.0.1"]];
+    const asked: string[] = [];
+    const outbound = (allow: readonly string[]) =>
+      createOutbound(allow, (name, _, done) => {
+        asked.push(name);
+        done(
+          null,
+          (answers.shift() ?? []).map((address) => ({ address, family: 4 })),
+        );
+      });
+    const url = `http://rebind.example:${port}`;
+    expect(await (await outbound(["127.0.0.1"])(url)).text()).toBe("here");
+    for (const allow of [["127.0.0.1"], []])
+      await expect(outbound(allow)(url)).rejects.toEqual(code("OUTBOUND_REFUSED"));
+    expect(asked).toEqual(Array(3).fill("rebind.example"));
+    expect(requests).toHaveLength(1);
+  });
+
   test("is refused as the goal of a redirect from an allowed place", async () => {
     const inside = await serve((_, response) => response.end("secret"));
     const outside = await serve((_, response) => response.writeHead(302, { location: inside.url }).end());
@@ -151,8 +172,8 @@ describe("limits", () => {
     const outbound = createOutbound(["127.0.0.1"]);
     for (const limit of [{ timeoutMs: 100 }, { idleMs: 100 }]) {
       await expect(outbound(silent.url, limit)).rejects.toEqual(code("OUTBOUND_TIMEOUT"));
-      const answer = await outbound(stalled.url, limit);
-      await expect(answer.text()).rejects.toEqual(code("OUTBOUND_TIMEOUT"));
+      const reading = outbound(stalled.url, limit).then((answer) => answer.text());
+      await expect(reading).rejects.toEqual(code("OUTBOUND_TIMEOUT"));
     }
   });
 
