@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BenchmarkRef } from "../../domain/benchmark.ts";
 import type { BenchmarkAnalysis } from "../../domain/benchmark-analysis.ts";
-import { createLab, GREETINGS, type Lab, type Ran } from "./benchmark-lab.ts";
+import { createLab, GREETINGS, type Lab, type Ran, SUMS } from "./benchmark-lab.ts";
 
 let lab: Lab;
 beforeAll(async () => {
@@ -115,6 +115,22 @@ describe("prompts", () => {
   it("that repeat another one, and repeated ids, are counted", async () => {
     const { result } = await lab.run({ benchmarks: refs("repeated") });
     expect(result.benchmarks[0]).toMatchObject({ samples: 3, duplicates: 1, duplicate_ids: 1 });
+  });
+});
+
+describe("the second set of figures", () => {
+  it("leaves out what fires in neutral text more often than asked, and nothing else", async () => {
+    const common = new Set<number>();
+    for (const text of GREETINGS) for (const feature of await lab.featuresOf(text, "sae_1", "any")) common.add(feature);
+    // Of 7 short texts: any feature that fires at all is above a thousandth of the tokens.
+    const input = { benchmarks: refs("sums"), neutral_dataset_id: "dataset_greetings", common_above: 0.001 };
+    const ran = await lab.run(input);
+    const own = new Set<number>();
+    for (const text of SUMS) for (const feature of await lab.featuresOf(text, "sae_1")) own.add(feature);
+    const { specific } = await analysisOf(ran);
+    expect(new Set(specific.common_features)).toEqual(new Set([...common].map((feature) => `sae_1:${feature}`)));
+    expect(ran.result.benchmarks[0]!.specific.features).toBe([...own].filter((feature) => !common.has(feature)).length);
+    expect(specific.neutral).toBe("greetings");
   });
 });
 
