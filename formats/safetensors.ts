@@ -245,7 +245,7 @@ function findTensor(file: SafetensorsHeader, name: string): SafetensorsEntry {
 
 /** Interprets the bytes of a floating-point tensor as float32. Throws on integers, complex numbers and floats below 16 bits. */
 export function toFloat32(bytes: Uint8Array, entry: Pick<SafetensorsEntry, "name" | "dtype">): Float32Array {
-  const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
   const { buffer, byteOffset, byteLength } = aligned;
   switch (entry.dtype) {
     case "F32":

@@ -10,6 +10,7 @@ import {
   parseSafetensors,
   readTensorFloat32,
   SafetensorsError,
+  toFloat32,
   writeSafetensors,
 } from "../../formats/safetensors.ts";
 import { openSafetensorsSet, readSetFloat32 } from "../../formats/safetensors-index.ts";
@@ -196,6 +197,12 @@ describe("sharded checkpoints", () => {
     await rm(join(both, "model-1.safetensors"));
     expect((await openSafetensorsSet(both)).tensors.size).toBe(1);
   });
+});
+
+it("values are read from the middle of a Buffer, whose own slice would not copy", () => {
+  const buffer = Buffer.alloc(13);
+  for (const [i, value] of [1.5, -2].entries()) buffer.writeFloatLE(value, 3 + 4 * i);
+  expect([...toFloat32(buffer.subarray(3, 11), { name: "a", dtype: "F32" })]).toEqual([1.5, -2]);
 });
 
 describe("sixteen-bit floats", () => {
