@@ -13,6 +13,7 @@ export const kindTitles: Readonly<Partial<Record<JobKind, string>>> = {
   "features.label": "Labels of features",
   "features.contrast": "Contrast of texts",
   "steering.sweep": "Steering sweep",
+  "steering.search": "Steering search",
   "steering.batch": "Batch of completions",
 };
 
