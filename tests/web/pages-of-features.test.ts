@@ -43,7 +43,7 @@ describeConsole("the console on features", () => {
       await close();
     });
 
-    test("on a phone in the dark: a link restores the form, and no prompt was in an address that the server saw", async () => {
+    test("on a phone in the dark: a link restores the form, no prompt was in an address that the server saw, and an sae that is not there is named", async () => {
       const { page, goTo, close } = await browser.open({ size: "phone", scheme: "dark" });
       const asked: string[] = [];
       page.on("request", (request) => asked.push(request.url()));
@@ -60,6 +60,9 @@ describeConsole("the console on features", () => {
       expect(
         asked.filter((url) => /secret/i.test(decodeURIComponent(new URL(url).search + new URL(url).pathname))),
       ).toEqual([]);
+      await page.getByLabel("Feature of edit 1").fill("nowhere:1");
+      await page.getByRole("button", { name: "Run" }).click();
+      expect(await page.getByRole("alert").innerText()).toMatch(/nowhere[\s\S]*What to do:/);
       await expectAccessible(page);
       await picture(page, "steer-dark-phone");
       await close();
@@ -173,8 +176,9 @@ describeConsole("the console on features", () => {
     });
 
     test("on a phone in the dark a training is canceled and resumed, and an impossible one is refused before it starts", async () => {
-      const input = { model_id: "demo-small", dataset_id: "demo-text", layers: [2], width: 512, k: 8 };
-      const long = { ...input, tokens: 2_000_000, batch_tokens: 256, checkpoint_every_steps: 1 };
+      const input = { model_id: "demo-small", dataset_id: "health-english", layers: [0], width: 128, k: 8 };
+      const small = { evaluation_tokens: 64, buffer_tokens: 1024, median_tokens: 256 };
+      const long = { ...input, ...small, tokens: 2_000_000, batch_tokens: 256, checkpoint_every_steps: 1 };
       const headers = { "content-type": "application/json" };
       const body = JSON.stringify({ kind: "sae.train", input: long });
       const { id } = (await (await fetch(`${browser.url}/v1/jobs`, { method: "POST", headers, body })).json()) as {
