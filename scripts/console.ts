@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const web = fileURLToPath(new URL("../web", import.meta.url));
+/** Its tables of problems and metrics are part of the console. */
+const domain = fileURLToPath(new URL("../domain", import.meta.url));
 const notSources = ["dist", "openapi.d.ts", "README.md"];
 
 /** Does nothing where the console is up to date, or where the tool that builds it is not installed (an image). */
@@ -32,13 +34,15 @@ export async function refreshConsole(say: (line: string) => void): Promise<void>
 }
 
 function newestSource(): number {
-  const times = readdirSync(web, { recursive: true, withFileTypes: true })
+  const times = [web, domain]
+    .flatMap((folder) => readdirSync(folder, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() && !isGenerated(join(entry.parentPath, entry.name)))
     .map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs);
   return Math.max(0, ...times);
 }
 
 function isGenerated(path: string): boolean {
+  if (!path.startsWith(web)) return false;
   const inside = path.slice(web.length + 1);
   return inside.startsWith(".dist-") || notSources.some((name) => inside === name || inside.startsWith(`${name}/`));
 }
