@@ -12,6 +12,7 @@ import { SaeReleaseInput, SaeReleaseResult } from "./release.ts";
 import { CreateSae, SaeImportResult } from "./sae.ts";
 import { SaeExportInput, SaeExportResult } from "./sae-export.ts";
 import { closed, examplesOf, Metadata, nullable, oneOf, Timestamp } from "./schema.ts";
+import { SteeringSearchInput, SteeringSearchResult } from "./search.ts";
 import { SteeringBatchInput, SteeringBatchResult } from "./steering-batch.ts";
 import { SteeringSweepInput, SteeringSweepResult } from "./sweep.ts";
 import { SaeTrainInput } from "./training.ts";
@@ -116,6 +117,13 @@ export const jobKinds = {
       "Steers along features or vectors at several strengths from many prompts, scores each cell for a goal and for side effects, and judges the best against controls: does it work?",
     input: SteeringSweepInput,
     result: SteeringSweepResult,
+  },
+  "steering.search": {
+    title: "Search for steering",
+    description:
+      "Finds features and strengths that serve a goal: a contrast of examples shortlists, successive halving over prompts narrows down, and the best is judged on prompts that were not used to find it.",
+    input: SteeringSearchInput,
+    result: SteeringSearchResult,
   },
   "benchmark.analyze": {
     title: "Analyse benchmarks",
@@ -252,7 +260,7 @@ export const JobEvent = Type.Object(
     object: Type.Literal("job.event"),
     type: Type.String({
       description:
-        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of features.index also indexed (an sae is done); of features.label also label; of benchmark.analyze also benchmark_started, benchmark_progress and benchmark_counted; of steering.sweep also cell and arm, with the figures of one",
+        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of features.index also indexed (an sae is done); of features.label also label; of benchmark.analyze also benchmark_started, benchmark_progress and benchmark_counted; of steering.sweep and steering.search also cell and arm, with the figures of one",
     }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,

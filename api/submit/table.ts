@@ -14,6 +14,7 @@ import { resolveSaeExport } from "./sae-export.ts";
 import { releaseJobs, resolveSaeRelease } from "./sae-release.ts";
 import { resolveSaeTrainJob } from "./sae-train.ts";
 import { resolveSteeringBatch } from "./steering-batch.ts";
+import { resolveSteeringSearch } from "./steering-search.ts";
 import { resolveSteeringSweep } from "./steering-sweep.ts";
 import type { ChildJob, Submission } from "./submission.ts";
 
@@ -32,6 +33,7 @@ const resolvers: { readonly [K in JobKind]: Resolver<K> } = {
   "features.contrast": resolveFeaturesContrast,
   "steering.batch": resolveSteeringBatch,
   "steering.sweep": resolveSteeringSweep,
+  "steering.search": resolveSteeringSearch,
   "benchmark.analyze": resolveBenchmarkAnalyze,
 };
 

@@ -91,3 +91,31 @@ test("goals that cannot be scored are refused at submission", async () => {
   await refused({ type: "feature", feature: `${sae.name}:999999` }, "/input/goal/feature", "FEATURE_NOT_FOUND");
   await refused({ type: "feature", feature: "nowhere:1" }, "/input/goal/feature", "REFERENCE_NOT_FOUND");
 });
+
+test("a search is queued with ids for names; one side of a contrast alone, and saes of another model, are refused", async () => {
+  const search = (changes: object = {}) => {
+    const input = {
+      ...{ model_id: model.name, sae_ids: [sae.name], prompts: ["one", "two"], strengths: [1, 2] },
+      ...{
+        goal: { type: "script", script: "Han" },
+        positive: { texts: ["a"] },
+        negative: { dataset_id: dataset.name },
+      },
+      ...changes,
+    };
+    return api.admin.post("/v1/jobs").send({ kind: "steering.search", input });
+  };
+  const queued = await search();
+  expect(queued.status, JSON.stringify(queued.body)).toBe(202);
+  expect(queued.body.input).toMatchObject({
+    ...{ model_id: model.id, sae_ids: [sae.id], shortlist: 16, op: "add", unit: "residual_norm" },
+    negative: { dataset_id: dataset.id },
+  });
+  const again = await api.admin.post("/v1/jobs").send({ kind: "steering.search", input: queued.body.input });
+  expect(again.body.input, JSON.stringify(again.body)).toEqual(queued.body.input);
+  expect((await search({ positive: undefined, negative: undefined })).status).toBe(202);
+  expectProblem(await search({ negative: undefined }), "SETTINGS_CONTRADICTORY", "/input/negative");
+  const other = await saeRow(api, await modelRow(api, api.platform.workspaceId));
+  expectProblem(await search({ sae_ids: [other.name] }), "SAE_MODEL_MISMATCH", "/input/sae_ids/0");
+  expectProblem(await search({ op: "ablate" }), "VALIDATION_FAILED", "/input/op");
+});

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkSchema } from "../../domain/schema.ts";
+import { SteeringSearchResult, type SteeringSearchSettings } from "../../domain/search.ts";
 import { SteeringSweepResult, type SteeringSweepSettings } from "../../domain/sweep.ts";
 import type { Json } from "../../platform/jobs.ts";
 import { type ChatServer, startChatServer } from "./chat-server.ts";
@@ -157,6 +158,53 @@ test("a judge elsewhere reads each text with its prompt and gives marks; what is
     ),
   );
   expect(poor.error).toMatchObject({ errors: [{ pointer: "/input/goal/maximum_tokens" }] });
+});
+
+const search = (changes: Partial<SteeringSearchSettings>): SteeringSearchSettings => {
+  const { features: _, ...shared } = settings({});
+  return { ...shared, op: "add", sae_ids: [sae], shortlist: 10, strengths: [1, 2], max_tokens: 8, ...changes };
+};
+const found = async (changes: Partial<SteeringSearchSettings>) =>
+  (await deployment.run("steering.search", search(changes) as unknown as Json))
+    .result as unknown as SteeringSearchResult;
+
+test("a search finds the Chinese feature among those that a contrast lets in, and judges it on prompts it never saw", async () => {
+  const positive = {
+    texts: ["我喜欢喝茶。今天天气很好。", "昨天早上，我姐姐在家里做饭。", "老师打开了窗户，学生很高兴。"],
+  };
+  const negative = {
+    texts: [
+      "I like tea. The weather is nice.",
+      "Yesterday my sister cooked at home.",
+      "The teacher opened the window.",
+    ],
+  };
+  const result = await found({ positive, negative });
+  expect(checkSchema(SteeringSearchResult, result)).toEqual([]);
+  expect(result.shortlist).toHaveLength(10);
+  expect(result.rounds).toEqual([
+    { prompts: 2, cells: 20, kept: 10 },
+    { prompts: 3, cells: 10, kept: 8 },
+  ]);
+  expect(result.cells).toHaveLength(8);
+  expect(result.verdict).toMatchObject({ judged_on: "held_out", prompts: 6 });
+  const [best] = result.arms;
+  expect(best!.goal.mean).toBeGreaterThan(0.6);
+  expect(result.best!.steering.edits[0]!.value).toBe(2);
+});
+
+test("without examples the model's own texts are contrasted, unless they all score alike", async () => {
+  const few = { shortlist: 2, strengths: [1], prompts: prompts.slice(0, 6), max_tokens: 12 };
+  const result = await found({ ...few, goal: { type: "regex", pattern: "(?i)the" } });
+  expect(result.shortlist).toHaveLength(2);
+  expect(result.rounds).toEqual([]);
+  const alike = await deployment.ended(
+    await deployment.submit(
+      "steering.search",
+      search({ ...few, goal: { type: "regex", pattern: "zzz" } }) as unknown as Json,
+    ),
+  );
+  expect(alike.error).toMatchObject({ code: "DATASET_TOO_SMALL", errors: [{ pointer: "/input/positive" }] });
 });
 
 test("what a sweep measured until it is canceled stays, and it goes on from there", async () => {

@@ -6,6 +6,7 @@ import type { SteeringSweepSettings } from "../../domain/sweep.ts";
 import { goalSign } from "../../domain/sweep-goal.ts";
 import { countTexts, cutPrompts, maximumFinalists, type PlannedCell, sweepEdits } from "../../domain/sweep-plan.ts";
 import { finalists } from "../../engine/features/sweep-verdict.ts";
+import type { JobOutput } from "../protocol.ts";
 import { type JobContext, type JobHandler, Stopped } from "./handler.ts";
 import { drawHalves, type Halves, judgedArms, ownControls } from "./sweep-arms.ts";
 import { type Arm, openBench } from "./sweep-bench.ts";
@@ -16,39 +17,49 @@ export const steeringSweep: JobHandler<SteeringSweepSettings> = async (settings,
   const bench = await openBench(settings, context);
   try {
     const cells = sweepEdits(settings);
-    const halves = drawHalves(
-      bench.prompts.length,
-      cutPrompts(bench.prompts.length, cells.length, settings.held_out),
-      settings.seed,
-    );
+    const cut = cutPrompts(bench.prompts.length, cells.length, settings.held_out);
+    const halves = drawHalves(bench.prompts.length, cut, settings.seed);
     const run = await startSweepRun(bench, context);
-    const report = createSweepReport({ settings, run, cells, halves, sign: goalSign(settings.goal) });
-    try {
-      await sweep({ settings, context, run, cells, halves, report });
-    } catch (error) {
-      if (!(error instanceof Stopped) || error.reason !== "cancel") throw error;
-      throw new Stopped("cancel", await report.output(context, null));
-    }
-    return await report.output(context, report.verdict());
+    return await sweepCells({ settings, context, run, cells, halves, before: 0 });
   } finally {
     await bench.close();
   }
 };
 
-interface Sweep {
+export interface Sweep {
   readonly settings: SteeringSweepSettings;
   readonly context: JobContext;
   readonly run: SweepRun;
   readonly cells: readonly PlannedCell[];
   readonly halves: Halves;
-  readonly report: SweepReport;
+  /** Texts of whatever went before. */
+  readonly before: number;
 }
 
-async function sweep({ settings, context, run, cells, halves, report }: Sweep): Promise<void> {
+/** @throws Stopped, on a cancel with what was measured until then */
+export async function sweepCells(parts: Sweep): Promise<JobOutput> {
+  const { settings, context } = parts;
+  const report = createSweepReport({ ...parts, sign: goalSign(settings.goal) });
+  try {
+    await sweep(parts, report);
+  } catch (error) {
+    if (!(error instanceof Stopped) || error.reason !== "cancel") throw error;
+    throw new Stopped("cancel", await report.output(context, null));
+  }
+  return await report.output(context, report.verdict());
+}
+
+/** Without steering, from every prompt. */
+export function baselineArm(prompts: number): Arm {
+  const all = Array.from({ length: prompts }, (_, index) => index);
+  return { key: "baseline", edit: null, as: "itself", instructed: false, prompts: all };
+}
+
+async function sweep({ settings, context, run, cells, halves, before }: Sweep, report: SweepReport): Promise<void> {
   const { compared, judged, apart } = halves;
-  run.expect(countTexts(settings, cells.length, { compared: compared.length, judged: judged.length, apart }));
-  const baseline = { key: "baseline", edit: null, as: "itself", instructed: false } as const;
-  await run.measure([{ ...baseline, prompts: [...new Set([...compared, ...judged])].sort((a, b) => a - b) }], () => {});
+  const cut = { compared: compared.length, judged: judged.length, apart };
+  run.expect(before + countTexts(settings, cells.length, cut));
+  await run.measure([baselineArm(run.bench.prompts.length)], () => {});
   await run.measure(
     cells.map(
       ({ cell, edit }): Arm => ({
@@ -61,9 +72,7 @@ async function sweep({ settings, context, run, cells, halves, report }: Sweep): 
   );
   const final = finalists(report.summaries(), maximumFinalists);
   if (cells.length > 1) {
-    run.expect(
-      countTexts(settings, cells.length, { compared: compared.length, judged: judged.length, apart }, final.length),
-    );
+    run.expect(before + countTexts(settings, cells.length, cut, final.length));
     const controls = final.flatMap((index) => ownControls(settings, cells[index]!, "compared", compared));
     await run.measure(controls, () => {});
   }

@@ -31,6 +31,8 @@ export interface Arm {
   readonly as: "itself" | "negative" | { readonly seed: number };
   /** Whether the instruction goes before the prompts. */
   readonly instructed: boolean;
+  /** Draws at temperature 1 with a seed of its own; absent: as the settings say. */
+  readonly sample?: number;
   /** Indices of the prompts. */
   readonly prompts: readonly number[];
 }
@@ -200,10 +202,15 @@ async function generate(
   let text = "";
   let end: GenerationEnd | null = null;
   const stream = generator.add({
-    ...{ promptIds, maxTokens: settings.max_tokens, temperature: settings.temperature, edits },
+    ...{
+      promptIds,
+      maxTokens: settings.max_tokens,
+      temperature: arm.sample === undefined ? settings.temperature : 1,
+      edits,
+    },
     ...{ topP: 1, topK: 0, repetitionPenalty: 1, stop: [], logprobs: null, signal: context.signal },
     // The arms of a prompt share its seed, so that they differ by the steering alone.
-    seed: (settings.seed + prompt) % Number.MAX_SAFE_INTEGER,
+    seed: (settings.seed + prompt + (arm.sample ?? 0) * parts.prompts.length) % Number.MAX_SAFE_INTEGER,
   });
   for await (const event of stream) {
     if (event.type === "delta") text += event.text;

@@ -12,6 +12,7 @@ import { saeImport } from "./sae-import.ts";
 import { saeRelease } from "./sae-release.ts";
 import { saeTrain } from "./sae-train.ts";
 import { steeringBatch } from "./steering-batch.ts";
+import { steeringSearch } from "./steering-search.ts";
 import { steeringSweep } from "./steering-sweep.ts";
 
 /** By kind. Inputs were checked against the kind's schema before the job was made, hence `never`. */
@@ -27,5 +28,6 @@ export const jobHandlers: Readonly<Record<JobKind, JobHandler<never>>> = {
   "features.contrast": featuresContrast,
   "steering.batch": steeringBatch,
   "steering.sweep": steeringSweep,
+  "steering.search": steeringSearch,
   "benchmark.analyze": benchmarkAnalyze,
 };
