@@ -95,8 +95,10 @@ test("the best of the cells is judged on prompts that did not choose it, and its
 });
 
 test("a sweep gives the same numbers again, whatever shares its batch", async () => {
-  const alone = await sweep({ strengths: [2], held_out: 0 });
-  const among = await sweep({ strengths: [0.5, 2, 1], held_out: 0 });
+  const controls = { random_features: 0, negative_strength: false };
+  const six = { prompts: prompts.slice(0, 6), held_out: 0, controls };
+  const alone = await sweep({ ...six, strengths: [2] });
+  const among = await sweep({ ...six, strengths: [0.5, 2, 1] });
   const { cell: _, least_lead: __, ...first } = alone.cells[0]!;
   expect(among.cells[1]).toMatchObject(
     JSON.parse(JSON.stringify({ ...first, goal: { mean: first.goal.mean }, effect: {} })),
