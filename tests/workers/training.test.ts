@@ -115,6 +115,12 @@ describe("sae.train", () => {
     const types = await eventTypes(undisturbed.id);
     for (const type of ["started", "progress", "metrics", "checkpoint", "evaluating", "end"])
       expect(types).toContain(type);
+    const measured = await platform.db.jobEvent.findMany({
+      where: { job_id: undisturbed.id, type: "metrics" },
+      orderBy: { seq: "asc" },
+    });
+    // However short a run, its live curves reach its end.
+    expect(measured.slice(-2).map((event) => event.data)).toMatchObject([{ step: 234 }, { step: 234 }]);
   });
 
   test("a run whose device is killed with SIGKILL ends with the same bits", async () => {

@@ -83,7 +83,7 @@ async function learn(run: TrainingRun, source: ActivationSource): Promise<void> 
     run.place = next;
     expectRows();
     for (const step of steps) run.curve.add(run.saes[step.sae]!, step);
-    if (steps.length > 0 && performance.now() >= metricsAt) {
+    if (steps.length > 0 && (trainer.done || performance.now() >= metricsAt)) {
       metricsAt = performance.now() + METRICS_EVERY_MS;
       for (const step of latest(steps)) context.event("metrics", metricsOf(run, step));
     }
