@@ -70,25 +70,27 @@ export async function findChinese(api: ApiClient): Promise<ContrastFeature> {
 export async function steer(api: ApiClient, feature: ContrastFeature): Promise<void> {
   heading(2, `The same prompt, steered by feature ${feature.index}`);
   const common = { model: MODEL, prompt: PROMPT, max_tokens: 40, temperature: 0 };
-  let best: { text: string; value: number; share: number } | null = null;
+  let best: { text: string; control: string; value: number; share: number } | null = null;
   let baseline = "";
   for (const value of STRENGTHS) {
-    // On the prompt alone: once the answer has begun in Chinese the model goes on by itself.
-    const apply = { prompt: true, generation: false };
+    // On the prompt's last token alone: there a random feature of equal size does not do the same, along the whole prompt it may.
+    const apply = { prompt: [-1], generation: false };
     const edits = [{ feature: `${SAE}:${feature.index}`, op: "add", value, unit: "residual_norm", apply }];
-    const steering = { edits, include_baseline: true };
+    const steering = { edits, include_baseline: true, control: "random_feature" };
     const { choices } = await api.post<Completion>("/v1/completions", { ...common, steering });
-    baseline = choices.find((choice) => choice.role_in_experiment === "baseline")?.text ?? "";
-    const text = choices.find((choice) => choice.role_in_experiment !== "baseline")?.text ?? "";
+    const textOf = (role: string) => choices.find((choice) => choice.role_in_experiment === role)?.text ?? "";
+    baseline = textOf("baseline");
+    const text = textOf("steered");
     const share = chineseShare(text);
-    if (!best || share > best.share + 0.05) best = { text, value, share };
+    if (!best || share > best.share + 0.05) best = { text, control: textOf("control"), value, share };
   }
   labelled("prompt", bold(PROMPT));
   labelled("baseline", baseline.trim());
+  labelled("random", best!.control.trim());
   labelled("steered", yellow(best!.text.trim()));
   line(
     dim(
-      `+ ${best!.value} × the median residual norm along the feature, at layer ${STEERING_LAYER}, on the prompt: ${Math.round(100 * best!.share)} % of the letters are Chinese`,
+      `+ ${best!.value} × the median residual norm along the feature, at layer ${STEERING_LAYER}, on the prompt's last token: ${Math.round(100 * best!.share)} % of the letters are Chinese`,
     ),
   );
   if (best!.share < 0.5 || chineseShare(baseline) > 0.1)
