@@ -1,7 +1,8 @@
 // How sure a contrast is: labels shuffled for p-values, samples drawn again for intervals.
 
 import type { Random } from "../runtime/random.ts";
-import { contrastValues, type EntriesByFeature, entriesByFeature, type WeightedSamples } from "./contrast.ts";
+import { contrastValues, type WeightedSamples } from "./contrast.ts";
+import { areaUnderCurve, type EntriesByFeature, entriesByFeature } from "./rank-contrast.ts";
 
 export interface PermutationTest {
   /** P(a shuffled value is at least as far from the null as the seen one), two-sided, (1 + hits) / (1 + shuffles). */
@@ -93,12 +94,13 @@ export function bootstrapIntervals(
   return drawn.map((values) => percentiles(values.sort()));
 
   function drawnValue(feature: number, size_G: readonly number[]): number {
+    if (data.ranked) return areaUnderCurve(data.ranked, feature, group_S, times_S, size_G);
     const sum_G = new Float64Array(groups);
     forEachEntry(entries, feature, (z) => {
       const s = sampleOf_Z[z]!;
       sum_G[group_S[s]!]! += times_S[s]! * data.weights_Z[z]!;
     });
-    let value = data.offset;
+    let value = 0;
     for (let group = 0; group < groups; group++) {
       if (size_G[group] === 0) continue;
       value += (group === 0 ? 1 : -1 / (groups - 1)) * (sum_G[group]! / size_G[group]!);

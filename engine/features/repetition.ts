@@ -54,7 +54,6 @@ export function createRepetition(width: number): RepetitionBuilder {
       features_Z: Uint32Array.from(features),
       weights_Z: Float32Array.from(weights),
       size_S: pairs,
-      offset: 0,
     }),
   };
 }

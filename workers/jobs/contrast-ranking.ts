@@ -148,7 +148,7 @@ export function rankContrast(
       layer: row.layer,
       index,
       value: settings.statistic === "auc" ? Math.min(1, Math.max(0, value_F[index]!)) : value_F[index]!,
-      distance: value_F[index]! - weighted.offset,
+      distance: value_F[index]! - (weighted.ranked ? 0.5 : 0),
       positiveRate: sides.rate(0, index)!,
       negativeRate: sides.rate(1, index),
       positiveMean: sides.mean(0, index)!,

@@ -36,10 +36,11 @@ const peak = (sample: Dense, f: number) => Math.max(0, ...sample.map((token) => 
 function expected(statistic: ContrastStatistic, groups: readonly Dense[][], f: number): number {
   const [positive, ...others] = groups as [Dense[], ...Dense[][]];
   if (statistic === "auc") {
-    const [own, other] = [positive, others[0]!];
-    return mean(
-      own.flatMap((a) => other.map((b) => (peak(a, f) > peak(b, f) ? 1 : peak(a, f) === peak(b, f) ? 0.5 : 0))),
-    );
+    const area = (other: Dense[]) =>
+      mean(
+        positive.flatMap((a) => other.map((b) => (peak(a, f) > peak(b, f) ? 1 : peak(a, f) === peak(b, f) ? 0.5 : 0))),
+      );
+    return mean(others.map(area));
   }
   const value = (samples: Dense[]) =>
     statistic === "mean_difference"
@@ -59,7 +60,7 @@ describe("a contrast", () => {
         const data = collect(groups.flat());
         const group_S = Uint8Array.from(groups.flatMap((samples, group) => samples.map(() => group)));
         const statistics = ["mean_difference", "firing_rate_difference", "auc"] as const;
-        for (const statistic of statistics.slice(0, groupCount === 2 ? 3 : 2)) {
+        for (const statistic of statistics) {
           const value_F = contrastValues(weigh(data, statistic), group_S, groupCount);
           for (let f = 0; f < width; f++) expect(value_F[f]).toBeCloseTo(expected(statistic, groups, f), 5);
         }
@@ -128,6 +129,19 @@ describe("inference", () => {
       if (interval!.low <= 3 && 3 <= interval!.high) held++;
     }
     expect(held).toBeGreaterThanOrEqual(84);
+  });
+
+  test("the interval of an AUC stays within 0 and 1, and is a point where the groups do not overlap", () => {
+    const sample = (value: number) => [[value, value % 3, 0, 0, 0, 0, 0]];
+    const data = collect([9, 8, 7, 6, 1, 2, 3, 4, 5].map(sample));
+    const group_S = Uint8Array.of(0, 0, 0, 0, 1, 1, 1, 2, 2);
+    const weighted = weigh(data, "auc");
+    const [apart, mixed] = bootstrapIntervals(weighted, group_S, 3, [0, 1], { draws: 300, random: createRandom(4) });
+    expect(contrastValues(weighted, group_S, 3)[0]).toBe(1);
+    expect(apart).toEqual({ low: 1, high: 1 });
+    expect(mixed!.low).toBeGreaterThanOrEqual(0);
+    expect(mixed!.high).toBeLessThanOrEqual(1);
+    expect(mixed!.low).toBeLessThan(mixed!.high);
   });
 
   test("is the same under the same seed", () => {
