@@ -2,7 +2,7 @@
 
 import type { Random } from "../runtime/random.ts";
 import { contrastValues, type WeightedSamples } from "./contrast.ts";
-import { areaUnderCurve, type EntriesByFeature, entriesByFeature } from "./rank-contrast.ts";
+import { areaUnderCurve, type EntriesByFeature, entriesByFeature, sampleShares } from "./rank-contrast.ts";
 
 export interface PermutationTest {
   /** P(a shuffled value is at least as far from the null as the seen one), two-sided, (1 + hits) / (1 + shuffles). */
@@ -87,14 +87,14 @@ export function bootstrapIntervals(
   for (let draw = 0; draw < draws; draw++) {
     times_S.fill(0);
     const size_G = members.map((own) => drawGroup(own, times_S, data.size_S, random));
+    const shares = sampleShares(group_S, times_S, size_G);
     features.forEach((feature, i) => {
-      drawn[i]![draw] = drawnValue(feature, size_G);
+      drawn[i]![draw] = data.ranked ? areaUnderCurve(data.ranked, feature, shares) : drawnValue(feature, size_G);
     });
   }
   return drawn.map((values) => percentiles(values.sort()));
 
   function drawnValue(feature: number, size_G: readonly number[]): number {
-    if (data.ranked) return areaUnderCurve(data.ranked, feature, group_S, times_S, size_G);
     const sum_G = new Float64Array(groups);
     forEachEntry(entries, feature, (z) => {
       const s = sampleOf_Z[z]!;

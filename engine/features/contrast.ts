@@ -1,7 +1,7 @@
 // Which features tell a positive group of texts from the other groups. Every statistic is a difference of weighted sums over
 // samples, so shuffling labels and drawing samples again cost one pass over the entries each.
 
-import { areaUnderCurve, type RankedEntries, rankEntries } from "./rank-contrast.ts";
+import { areaUnderCurve, type RankedEntries, rankEntries, sampleShares } from "./rank-contrast.ts";
 import type { SampleActivations } from "./sample-activations.ts";
 
 export const contrastStatistics = ["mean_difference", "firing_rate_difference", "auc"] as const;
@@ -54,7 +54,10 @@ export function contrastValues(data: WeightedSamples, group_S: ArrayLike<number>
   });
   const value_F = new Float64Array(data.width);
   const { ranked } = data;
-  if (ranked) return value_F.map((_, feature) => areaUnderCurve(ranked, feature, group_S, null, size_G));
+  if (ranked) {
+    const shares = sampleShares(group_S, null, size_G);
+    return value_F.map((_, feature) => areaUnderCurve(ranked, feature, shares));
+  }
   for (let s = 0; s < data.samples; s++) {
     const share = share_G[group_S[s]!]!;
     for (let z = data.offsets_S1[s]!; z < data.offsets_S1[s + 1]!; z++) {

@@ -45,40 +45,61 @@ export function rankEntries({ width, samples, offsets_S1, features_Z, peaks_Z }:
   };
 }
 
+/** What a sample counts among the positives, and what among the others: 1 / size of its group. */
+export interface SampleShares {
+  readonly own_S: Float64Array;
+  readonly other_S: Float64Array;
+  readonly positives: number;
+  readonly others: number;
+}
+
+/**
+ * @param times_S how often each sample counts; null: once
+ * @param size_G samples of each group, so counted; every one above 0
+ */
+export function sampleShares(
+  group_S: ArrayLike<number>,
+  times_S: ArrayLike<number> | null,
+  size_G: ArrayLike<number>,
+): SampleShares {
+  const own_S = new Float64Array(group_S.length);
+  const other_S = new Float64Array(group_S.length);
+  for (let s = 0; s < group_S.length; s++) {
+    const times = times_S ? times_S[s]! : 1;
+    if (group_S[s] === 0) own_S[s] = times;
+    else other_S[s] = times / size_G[group_S[s]!]!;
+  }
+  return { own_S, other_S, positives: size_G[0]!, others: size_G.length - 1 };
+}
+
 /**
  * AUC = mean over the other groups g of P(peak of a positive > peak of one of g) + ½ P(equal), in [0, 1]. Samples in which the
  * feature is silent have peak 0. Counted within each pair of groups and not from ranks among all samples: with several other
  * groups of unequal sizes those gave values above 1, and under resampling intervals that left [0, 1].
- *
- * @param times_S how often each sample counts; null: once
- * @param size_G samples of each group, so counted; every one above 0
  */
 export function areaUnderCurve(
   { offsets_F1, samples_Z, peaks_Z }: RankedEntries,
   feature: number,
-  group_S: ArrayLike<number>,
-  times_S: ArrayLike<number> | null,
-  size_G: ArrayLike<number>,
+  { own_S, other_S, positives, others }: SampleShares,
 ): number {
-  const groups = size_G.length;
-  const start = offsets_F1[feature]!;
   const end = offsets_F1[feature + 1]!;
-  const below_G = Float64Array.from(size_G);
-  for (let i = start; i < end; i++) below_G[group_S[samples_Z[i]!]!]! -= times_S ? times_S[samples_Z[i]!]! : 1;
-  // Silence ties with silence.
-  const wins_G = Float64Array.from(below_G, (silent) => (below_G[0]! * silent) / 2);
-  const tied_G = new Float64Array(groups);
-  for (let i = start; i < end; ) {
-    tied_G.fill(0);
+  let wins = 0;
+  let own = 0;
+  let below = 0;
+  for (let i = offsets_F1[feature]!; i < end; ) {
     const peak = peaks_Z[i]!;
-    for (; i < end && peaks_Z[i] === peak; i++)
-      tied_G[group_S[samples_Z[i]!]!]! += times_S ? times_S[samples_Z[i]!]! : 1;
-    for (let group = 1; group < groups; group++) {
-      wins_G[group]! += tied_G[0]! * (below_G[group]! + tied_G[group]! / 2);
-      below_G[group]! += tied_G[group]!;
+    let tiedOwn = 0;
+    let tiedOther = 0;
+    for (; i < end && peaks_Z[i] === peak; i++) {
+      tiedOwn += own_S[samples_Z[i]!]!;
+      tiedOther += other_S[samples_Z[i]!]!;
     }
+    wins += tiedOwn * (below + tiedOther / 2);
+    own += tiedOwn;
+    below += tiedOther;
   }
-  let sum = 0;
-  for (let group = 1; group < groups; group++) sum += wins_G[group]! / (size_G[0]! * size_G[group]!);
-  return sum / (groups - 1);
+  // Who is active is above who is silent; silence ties with silence.
+  const silent = others - below;
+  wins += own * silent + ((positives - own) * silent) / 2;
+  return Math.min(1, Math.max(0, wins / (positives * others)));
 }
