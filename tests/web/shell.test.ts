@@ -66,6 +66,18 @@ describeConsole("the console's shell", () => {
     await close();
   });
 
+  test("a page that is opened while the server is away says so, and comes when it is back", async () => {
+    const { page, goTo, close } = await browser.open({ size: "phone" });
+    await goTo("#/coverage");
+    await page.context().setOffline(true);
+    await page.getByRole("link", { name: "Train" }).click();
+    expect(await page.getByRole("alert").innerText()).toMatch(/The server did not answer[\s\S]*What to do:/);
+    await page.context().setOffline(false);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("form", { name: "New training" }).waitFor();
+    await close();
+  });
+
   test("an address that leads nowhere says so", async () => {
     const { page, goTo, close } = await browser.open();
     await goTo("#/nowhere");
