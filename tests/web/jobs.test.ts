@@ -57,4 +57,13 @@ describeConsole("the page of jobs", () => {
     expect(await problem.innerText()).toMatch(/JOB_NOT_FOUND · request req_/);
     await close();
   });
+
+  test("long words of a problem stay on a phone's screen", async () => {
+    const { page, goTo, close } = await browser.open({ size: "phone" });
+    await goTo("#/jobs");
+    await page.goto(`${browser.url}/#/jobs/no-such-id`);
+    await page.getByRole("alert").waitFor();
+    await expectAccessible(page);
+    await close();
+  });
 });

@@ -25,7 +25,8 @@ export function DatasetRow({ dataset, templates: offered }: Props) {
         />
         <span class="dataset-name">{dataset.name}</span>
         <span class="small soft">
-          {formatCount(dataset.samples)} samples{dataset.template && ` · ${dataset.template}`}
+          {formatCount(dataset.samples)} {dataset.samples === 1 ? "sample" : "samples"}
+          {dataset.template && ` · ${dataset.template}`}
         </span>
       </label>
       {chosen && (
