@@ -26,7 +26,7 @@ export const problemTable = {
   CONTEXT_LENGTH_EXCEEDED: {
     status: 400,
     title: "The prompt does not fit the model's context",
-    fix: "Shorten the prompt or lower max_tokens.",
+    fix: "Shorten the prompt or lower max_tokens; a benchmark analysis can cut prompts (`overlong`).",
   },
   AUTHENTICATION_REQUIRED: {
     status: 401,

@@ -183,5 +183,6 @@ describe("benchmark.analyze refuses, before any forward pass,", () => {
     expect(problem.code).toBe("CONTEXT_LENGTH_EXCEEDED");
     expect(problem.errors[0]?.pointer).toBe("/input/benchmarks/1");
     expect(problem.detail).toContain('the prompt of row 2 of "long" has');
+    expect(problem.detail).toContain('"overlong": "cut"');
   });
 });

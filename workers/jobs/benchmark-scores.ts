@@ -73,7 +73,7 @@ function scoreOf(sample: Sample, column: string, row: number, pointer: string): 
   if (typeof number === "number" && Number.isFinite(number)) return number;
   if (value === "true" || value === "false") return value === "true" ? 1 : 0;
   const problem = value === undefined ? `has no column "${column}"` : `has no score in the column "${column}"`;
-  throw fieldProblem("DATASET_INVALID", pointer, `row ${row + 1} ${problem}: a number, or true or false`);
+  throw fieldProblem("DATASET_INVALID", pointer, `row ${row + 1} ${problem}; a score is a number, or true or false`);
 }
 
 function withMeans(own: GivenScores, models: readonly string[], bySample: ScoresByModel): ScoredBenchmark {

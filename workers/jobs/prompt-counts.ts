@@ -44,7 +44,7 @@ export async function measurePrompts(
     const row = `row ${sample + 1} of "${resolved.name}"`;
     if (whole.length === 0) throw fieldProblem("DATASET_INVALID", where, `the prompt of ${row} has no tokens`);
     if (whole.length > contextLength && overlong === "refuse") {
-      const detail = `the prompt of ${row} has ${whole.length} tokens, the model's context is ${contextLength}`;
+      const detail = `the prompt of ${row} has ${whole.length} tokens, the model's context is ${contextLength}; "overlong": "cut" would measure its end`;
       throw fieldProblem("CONTEXT_LENGTH_EXCEEDED", where, detail);
     }
     const kept = cutLeft(whole, rules);
