@@ -51,8 +51,10 @@ export type SpendingLimit = Static<typeof SpendingLimit>;
 
 /** Where requests go. */
 export function chatAddress(url: string): string {
-  const base = url.replace(/\/+$/, "");
-  return base.endsWith("/chat/completions") ? base : `${base}/chat/completions`;
+  const [path = url, query] = url.split("?", 2);
+  const base = path.replace(/\/+$/, "");
+  const address = base.endsWith("/chat/completions") ? base : `${base}/chat/completions`;
+  return query === undefined ? address : `${address}?${query}`;
 }
 
 export function costOf(tokens: { input: number; output: number }, prices: ChatPrices): number {

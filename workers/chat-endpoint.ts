@@ -112,6 +112,12 @@ export function createChatEndpoint(settings: ChatSettings, parts: ChatParts): Ch
     ...(key === null ? {} : { authorization: `Bearer ${key}` }),
   };
 
+  /** The start of an answer, for a message. Some servers repeat the key that they refuse, and people who may not know it read messages. */
+  function shown(text: string): string {
+    const safe = key === null || key === "" ? text : text.replaceAll(key, "[secret]");
+    return safe.slice(0, 300).toWellFormed().replaceAll("\0", " ");
+  }
+
   async function once(body: string, signal: AbortSignal): Promise<{ answer: Response; text: string }> {
     const answer = await outbound(address, {
       method: "POST",
@@ -207,8 +213,4 @@ function estimateTokens(messages: readonly ChatMessage[]): number {
 
 function estimateText(text: string): number {
   return Math.ceil(Buffer.byteLength(text) / 3);
-}
-
-function shown(text: string): string {
-  return text.slice(0, 300).toWellFormed().replaceAll("\0", " ");
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { chatAddress } from "../../domain/chat-endpoint.ts";
 import { createOutbound } from "../../platform/outbound.ts";
 import { type Budget, type ChatEndpoint, createBudget, createChatEndpoint } from "../../workers/chat-endpoint.ts";
 import { type ChatServer, startChatServer } from "./chat-server.ts";
@@ -30,7 +31,7 @@ function ask(options: { limit?: number; url?: string; allow?: string[]; spent?: 
     {
       outbound: createOutbound(options.allow ?? [chat.place]),
       budget,
-      key: "k",
+      key: "sk-of-a-test",
       sleep: async (ms) => waits.push(ms),
     },
   );
@@ -48,8 +49,12 @@ test("a question goes out in the shape of the chat interface, with the key, and 
   const { endpoint, budget } = ask();
   expect(await endpoint.ask(question, signal)).toBe("A thing.");
   expect(chat.requests).toEqual([{ model: "m", messages: question, temperature: 0.5, max_tokens: 50, stream: false }]);
-  expect(chat.authorizations).toEqual(["Bearer k"]);
+  expect(chat.authorizations).toEqual(["Bearer sk-of-a-test"]);
   expect(budget.usage).toEqual({ requests: 1, input: 12, output: 3 });
+});
+
+test("a query of the address stays behind its path", () => {
+  expect(chatAddress("https://host/v1/?api-version=1")).toBe("https://host/v1/chat/completions?api-version=1");
 });
 
 test("the address may be the base or the whole", async () => {
@@ -77,6 +82,7 @@ test("it waits as it is told to, else twice as long each time, and gives up afte
 
 test.each([
   [{ status: 401, raw: "who are you" }, "ENDPOINT_REFUSED", "answered 401: who are you", 1],
+  [{ status: 401, raw: "wrong key: sk-of-a-test." }, "ENDPOINT_REFUSED", "answered 401: wrong key: [secret].", 1],
   [{ status: 404, raw: "no such model" }, "ENDPOINT_REFUSED", "answered 404: no such model", 1],
   [{ status: 302, headers: { location: "http://127.0.0.1:1/" } }, "ENDPOINT_REFUSED", "answered 302", 1],
   [{ raw: "not json" }, "ENDPOINT_ANSWER_INVALID", "answered not json", 2],
