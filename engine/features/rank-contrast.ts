@@ -46,7 +46,7 @@ export function rankEntries({ width, samples, offsets_S1, features_Z, peaks_Z }:
 }
 
 /** What a sample counts among the positives, and what among the others: 1 / size of its group. */
-export interface SampleShares {
+interface SampleShares {
   readonly own_S: Float64Array;
   readonly other_S: Float64Array;
   readonly positives: number;
