@@ -260,7 +260,7 @@ export const JobEvent = Type.Object(
     object: Type.Literal("job.event"),
     type: Type.String({
       description:
-        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of features.index also indexed (an sae is done); of features.label also label; of benchmark.analyze also benchmark_started, benchmark_progress and benchmark_counted; of steering.sweep and steering.search also cell and arm, with the figures of one",
+        "queued, started, progress, metrics, checkpoint, cancel_requested, preempted, requeued, resumed, crashed, end; of sae.train also unstable, rolled_back, and evaluating (which sae of how many is being measured); of features.index also indexed (an sae is done); of features.label also label; of benchmark.analyze also benchmark_read (its prompts are counted in tokens), benchmark_started, benchmark_progress and benchmark_counted; of steering.sweep and steering.search also cell and arm, with the figures of one",
     }),
     data: Type.Record(Type.String(), Type.Unknown()),
     created_at: Timestamp,

@@ -204,7 +204,10 @@ export type EncodeRequest = Static<typeof EncodeRequest>;
 
 export const EncodedText = Type.Object(
   {
-    tokens: Type.Array(Type.Object({ id: Type.Integer(), text: Type.String() })),
+    tokens: Type.Array(Type.Object({ id: Type.Integer(), text: Type.String() }), {
+      description:
+        "their texts joined are the text; a character spread over several tokens stands with the last of them, the others are empty",
+    }),
     features: Type.Array(Type.Array(Type.Object({ index: Type.Integer(), value: Type.Number() })), {
       description: "per token the active features, strongest first",
     }),

@@ -117,6 +117,7 @@ describe("benchmark.analyze", () => {
   it("reports progress in tokens up to the total, and each benchmark's figures as they are known", async () => {
     const { progress, events, result } = await run({});
     expect(progress.at(-1)!.done).toBe(progress.at(-1)!.total);
+    expect(events.slice(0, 2).map(({ name }) => name)).toEqual(["benchmark_read", "benchmark_read"]);
     const counted = events.filter(({ name }) => name === "benchmark_counted");
     expect(counted.map(({ data }) => (data as { redundancy: number }).redundancy)).toEqual(
       result.benchmarks.map(({ redundancy }) => redundancy),

@@ -11,7 +11,9 @@ export function AnalysisProgress({ job, events }: Props) {
   const counted = new Map(
     events.filter(({ type }) => type === "benchmark_counted").map(({ data }) => [data.name, data]),
   );
-  const started = new Set(events.filter(({ type }) => type === "benchmark_started").map(({ data }) => data.name));
+  const namesOf = (wanted: string) =>
+    new Set(events.filter(({ type }) => type === wanted).map(({ data }) => data.name));
+  const [read, started] = [namesOf("benchmark_read"), namesOf("benchmark_started")];
   const { benchmarks } = job.input;
   const names = Array.isArray(benchmarks) ? benchmarks.map(({ name }: { name?: string }) => name ?? "?") : [];
   return (
@@ -20,7 +22,7 @@ export function AnalysisProgress({ job, events }: Props) {
       <ol class="benchmark-progress">
         {names.map((name) => {
           const done = counted.get(name);
-          const state = done ? "done" : started.has(name) ? "running" : "waiting";
+          const state = done ? "done" : started.has(name) ? "running" : read.has(name) ? "read" : "waiting";
           return (
             <li key={name} class={state}>
               <span>{name}</span>

@@ -87,7 +87,9 @@ export async function planBenchmarks(
     for (const resolved of benchmarks) {
       open = await openBenchmark(resolved, context);
       const chosen = chooseSamples(open, input);
-      plans.push({ open, ...(await measurePrompts(open, chosen, rules, context)) });
+      const measured = await measurePrompts(open, chosen, rules, context);
+      plans.push({ open, ...measured });
+      context.event("benchmark_read", { name: resolved.name, tokens: measured.prompts.tokens });
     }
     return plans;
   } catch (error) {
