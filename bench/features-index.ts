@@ -15,7 +15,7 @@ import { featureGeometry } from "../engine/sae/feature-table.ts";
 import { readSaelens } from "../engine/sae/layouts/saelens.ts";
 import { type OpenedSae, openSae } from "../engine/sae/open-sae.ts";
 import { HARVEST_TOKENS } from "../workers/activation-source.ts";
-import { writeIndex } from "../workers/jobs/feature-index-output.ts";
+import { writeIndex } from "../workers/jobs/features/feature-index-output.ts";
 import type { JobContext } from "../workers/jobs/handler.ts";
 import { sequenceWindows } from "../workers/sequence-windows.ts";
 import { createTokenOrder, FIRST_PLACE, type TokenPlace } from "../workers/token-order.ts";

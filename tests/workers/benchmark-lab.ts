@@ -12,7 +12,7 @@ import type { NewMeasuredFeatures } from "../../platform/measured-features.ts";
 import { createOutbound } from "../../platform/outbound.ts";
 import { createBlobs } from "../../workers/blobs.ts";
 import { bytesOf } from "../../workers/bytes.ts";
-import { benchmarkAnalyze } from "../../workers/jobs/benchmark-analyze.ts";
+import { benchmarkAnalyze } from "../../workers/jobs/benchmarks/benchmark-analyze.ts";
 import type { Blobs, JobContext } from "../../workers/jobs/handler.ts";
 import type { JobOutput } from "../../workers/protocol.ts";
 import type { DatasetRow, ModelRow, SaeRow } from "../../workers/records.ts";

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { Problem } from "../../domain/problem.ts";
 import { createDiskStore } from "../../platform/artifacts/disk.ts";
 import { createBlobs } from "../../workers/blobs.ts";
-import { planShots } from "../../workers/jobs/benchmark-shots.ts";
+import { planShots } from "../../workers/jobs/benchmarks/benchmark-shots.ts";
 import type { Blobs, JobContext } from "../../workers/jobs/handler.ts";
 import type { DatasetRow } from "../../workers/records.ts";
 import { openSampleFile, type SampleFile } from "../../workers/sample-file.ts";

@@ -1,7 +1,12 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { FeatureDetailsLine, FeatureExample } from "../../domain/feature.ts";
-import { markedText, splitExamples } from "../../workers/jobs/label-examples.ts";
-import { type LabelPrompts, readExplanation, readLabelPrompts, readMatches } from "../../workers/jobs/label-prompts.ts";
+import { markedText, splitExamples } from "../../workers/jobs/features/label-examples.ts";
+import {
+  type LabelPrompts,
+  readExplanation,
+  readLabelPrompts,
+  readMatches,
+} from "../../workers/jobs/features/label-prompts.ts";
 
 function example(
   sample: number,

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { rateHistogram } from "../../engine/sae/feature-table.ts";
-import { type PageReport, reportPage } from "../../workers/jobs/report-page.ts";
+import { type PageReport, reportPage } from "../../workers/jobs/training/report-page.ts";
 
 const NASTY = `<img src=x onerror=alert(1)>"&'`;
 

@@ -14,7 +14,7 @@ import {
 import type { StoredBlob } from "../../platform/artifacts/store.ts";
 import { bytesOf } from "../../workers/bytes.ts";
 import { type JobContext, Stopped } from "../../workers/jobs/handler.ts";
-import { steeringBatch } from "../../workers/jobs/steering-batch.ts";
+import { steeringBatch } from "../../workers/jobs/steering/steering-batch.ts";
 import type { CheckpointPointer, JobOutput } from "../../workers/protocol.ts";
 import type { ArtifactRow, ModelRow } from "../../workers/records.ts";
 import { createResidency, type Residency } from "../../workers/residency.ts";

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeSaelens } from "../../engine/sae/layouts/saelens.ts";
 import { hashFile, layOut } from "../../workers/files.ts";
-import { planBenchmarks, resolveBenchmarks } from "../../workers/jobs/benchmark-plan.ts";
+import { planBenchmarks, resolveBenchmarks } from "../../workers/jobs/benchmarks/benchmark-plan.ts";
 import { type JobContext, Stopped } from "../../workers/jobs/handler.ts";
-import { modelImport } from "../../workers/jobs/model-import.ts";
-import { saeImport } from "../../workers/jobs/sae-import.ts";
+import { modelImport } from "../../workers/jobs/import-export/model-import.ts";
+import { saeImport } from "../../workers/jobs/import-export/sae-import.ts";
 import type { DatasetRow, ModelRow } from "../../workers/records.ts";
 import { fixtureModel } from "./deployment.ts";
 

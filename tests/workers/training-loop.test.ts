@@ -4,8 +4,8 @@ import { resolveSaeTrain } from "../../domain/training-laws.ts";
 import type { ActivationBatch } from "../../engine/runtime/activations.ts";
 import type { ActivationSource } from "../../workers/activation-source.ts";
 import type { JobContext } from "../../workers/jobs/handler.ts";
-import { stepOf } from "../../workers/jobs/training-checkpoint.ts";
-import { startRun, train } from "../../workers/jobs/training-loop.ts";
+import { stepOf } from "../../workers/jobs/training/training-checkpoint.ts";
+import { startRun, train } from "../../workers/jobs/training/training-loop.ts";
 import type { CheckpointPointer } from "../../workers/protocol.ts";
 import { activationBatches, createSparseWorld } from "../engine/sae/synthetic.ts";
 
