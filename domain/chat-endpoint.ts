@@ -8,8 +8,9 @@ export const ChatEndpoint = closed(
     url: Type.String({
       minLength: 8,
       maxLength: 2000,
-      pattern: "^https?://",
-      description: "base address, as clients of OpenAI take it; `/chat/completions` is added",
+      pattern: "^https?://[^/?#@]+([/?#]|$)",
+      description:
+        "base address, as clients of OpenAI take it; `/chat/completions` is added. No user or password in it: a key is a secret, named",
     }),
     model: Type.String({ minLength: 1, maxLength: 200 }),
     secret: Type.Optional(SecretName),

@@ -13,7 +13,7 @@ export const validation = fp(
   async (app) => {
     app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => (value: unknown) => {
       // A request without a body arrives as null.
-      const given = httpPart === "body" ? (value ?? undefined) : Value.Convert(schema, value);
+      const given = httpPart === "body" ? (value ?? undefined) : converted(schema, value as Record<string, unknown>);
       const errors = checkSchema(schema, given);
       return errors.length === 0 ? { value: given } : { error: validationProblem(errors) };
     });
@@ -21,3 +21,11 @@ export const validation = fp(
   },
   { name: "validation" },
 );
+
+/** Convert cuts 1.5 to 1 where an integer is wanted: such a text stays as it is, and is refused. */
+function converted(schema: TSchema, texts: Record<string, unknown>): unknown {
+  const values = Value.Convert(schema, { ...texts }) as Record<string, unknown>;
+  const isCut = ([name, value]: [string, unknown]) => typeof value === "number" && value !== Number(texts[name]);
+  const cut = Object.entries(values).filter(isCut);
+  return { ...values, ...Object.fromEntries(cut.map(([name]) => [name, texts[name]])) };
+}

@@ -45,7 +45,7 @@ async function estimateOf(submission: Submission, kind: string, input: unknown):
   if (kind === "sae.train") return estimateTraining(submission, parse(SaeTrainInput, input, "/input"));
   if (kind === "sae.release") return estimateRelease(submission, parse(SaeReleaseInput, input, "/input"));
   const detail = `only sae.train and sae.release have a cost model, "${kind}" has none`;
-  throw fieldProblem("JOB_KIND_UNKNOWN", "/kind", detail);
+  throw fieldProblem("VALIDATION_FAILED", "/kind", detail);
 }
 
 export async function jobRoutes(app: App): Promise<void> {

@@ -78,7 +78,10 @@ function parseLines(body: unknown, width: number): Line[] {
   if (typeof body !== "string") {
     throw new Problem("MEDIA_TYPE_UNSUPPORTED", `Send JSON lines with the content type ${jsonLines}.`);
   }
-  return body.split("\n").flatMap((text, at) => (text.trim() === "" ? [] : [parseLine(text, at + 1, width)]));
+  return body
+    .replace(/^\uFEFF/, "")
+    .split("\n")
+    .flatMap((text, at) => (text.trim() === "" ? [] : [parseLine(text, at + 1, width)]));
 }
 
 function parseLine(text: string, line: number, width: number): Line {

@@ -72,4 +72,6 @@ test("what cannot be done is refused before anything is spent", async () => {
   expectProblem(written, "VALIDATION_FAILED", "/input/endpoint/api_key");
   const file = await submit({ endpoint: { ...endpoint, url: "file:///etc/passwd" } });
   expectProblem(file, "VALIDATION_FAILED", "/input/endpoint/url");
+  const password = await submit({ endpoint: { ...endpoint, url: "https://me:sesame@api.example.com/v1" } });
+  expectProblem(password, "VALIDATION_FAILED", "/input/endpoint/url");
 });

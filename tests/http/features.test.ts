@@ -175,6 +175,11 @@ test("the better match comes first", async () => {
   expect(await indices("?query=weather")).toEqual([7, 5, 6]);
 });
 
+test("half a feature is refused, not cut to a whole one", async () => {
+  expectProblem(await api.admin.get(`/v1/saes/${sae.name}/features/1.5`), "VALIDATION_FAILED", "/index");
+  expectProblem(await api.admin.get(`/v1/saes/${sae.name}/features?limit=2.5`), "VALIDATION_FAILED", "/limit");
+});
+
 test("a feature's detail is its own line of the index, with its neighbours' labels", async () => {
   await indexed();
   await label(10, "tea");
@@ -240,7 +245,11 @@ test("a wrong line is named, and none of the others is taken", async () => {
   expectProblem(await labels([{ index: 1, label: "good" }, { index: 2 }]), "VALIDATION_FAILED", "/2/label");
   expectProblem(await labels([{ index: 1, label: "x", colour: 1 }]), "VALIDATION_FAILED", "/1/colour");
   const broken = api.admin.post(`/v1/saes/${sae.name}/labels`).set("content-type", "application/jsonl");
-  expectProblem(await broken.send('\n{"index":1'), "VALIDATION_FAILED", "/2");
+  expectProblem(
+    await broken.send('\uFEFF{"index":1,"label":"a byte order mark is no fault"}\n{"index":1'),
+    "VALIDATION_FAILED",
+    "/2",
+  );
   expect(await indices("?labelled=true")).toEqual([]);
 });
 

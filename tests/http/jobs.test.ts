@@ -320,6 +320,6 @@ test("an estimate costs nothing and follows the laws of the job", async () => {
   expectBody(TrainEstimate, response.body.estimate);
   expect(response.body.estimate.parameters).toBe(2 * (2 * 8 * 64 + 64 + 8));
   expectProblem(await estimate({ kind: "sae.train", input: input({ k: 65 }) }), "K_ABOVE_WIDTH", "/input/k");
-  expectProblem(await estimate({ kind: "sae.import", input: {} }), "JOB_KIND_UNKNOWN", "/kind");
+  expectProblem(await estimate({ kind: "sae.import", input: {} }), "VALIDATION_FAILED", "/kind");
   expect(await api.platform.db.job.count({ where: { state: "queued" } })).toBe(0);
 });

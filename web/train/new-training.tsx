@@ -13,7 +13,9 @@ import { emptyTraining, missingFromTraining, type TrainForm, trainInput } from "
 
 export function NewTraining() {
   const [models, datasets] = [useModels(), useDatasets()];
-  const [form, setForm] = useState<TrainForm>(emptyTraining);
+  const [chosen, setForm] = useState<TrainForm>(emptyTraining);
+  const onlyModelId = models.value?.length === 1 ? models.value[0]!.id : "";
+  const form = { ...chosen, modelId: chosen.modelId || onlyModelId };
   const training = useJob();
   const change = (changes: Partial<TrainForm>) => setForm((last) => ({ ...last, ...changes }));
   const missing = missingFromTraining(form);
