@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const folders = [
@@ -28,6 +29,8 @@ export default defineConfig({
     // A limit for what hangs, far above what anything takes on a machine that does other things meanwhile.
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    // Vitest's own choice is one fewer. Many files wait for other processes more than they compute.
+    maxWorkers: availableParallelism(),
     projects: folders.map((name) => ({
       extends: true,
       test: {
