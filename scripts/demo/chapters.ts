@@ -1,5 +1,6 @@
 // The demonstration, chapter by chapter. Everything that is printed comes from the API's answers.
 
+import manifest from "../../assets/manifest.json" with { type: "json" };
 import { type ContrastFeature, contrast } from "./chinese-feature.ts";
 import { type BenchmarkReport, printFindings, printHeatMap } from "./heat-map.ts";
 import type { ApiClient } from "./http.ts";
@@ -139,21 +140,10 @@ export async function train(api: ApiClient): Promise<void> {
   row("cross-entropy recovered (share)", "cross_entropy_recovered");
 }
 
-const BENCHMARKS = [
-  "arithmetic-easy",
-  "arithmetic-hard",
-  "sums",
-  "code",
-  "chat-multilingual",
-  "toxicity-en",
-  "toxicity-zh",
-  "toxicity-es",
-  "toxicity-ru",
-  "toxicity-ar",
-  "health-english",
-  "health-english-copy",
-  "out-of-distribution",
-];
+/** What the first start registers from assets/benchmarks. */
+const BENCHMARKS = (manifest.datasets as { name: string; file: string }[])
+  .filter(({ file }) => file.startsWith("benchmarks/"))
+  .map(({ name }) => name);
 
 /** Chapter 4. */
 export async function analyse(api: ApiClient): Promise<void> {

@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { CompletionInput, RequestEvent } from "../../domain/request.ts";
 import type { ArtifactStore } from "../../platform/artifacts/store.ts";
@@ -7,20 +6,8 @@ import { createInteractive, type Interactive } from "../../workers/interactive.t
 import type { Failure, FromDevice } from "../../workers/protocol.ts";
 import type { ModelRow } from "../../workers/records.ts";
 import { createResidency, type Residency } from "../../workers/residency.ts";
+import { rowOf } from "./model-row.ts";
 
-const rowOf = (id: string, folder: string): ModelRow => ({
-  id,
-  name: id,
-  source: { type: "directory", path: resolve(`tests/fixtures/models/${folder}`), files: [] },
-  quantized: null,
-  digest: folder,
-  sizeBytes: 1_000_000,
-  layers: 3,
-  dModel: 48,
-  vocab: 320,
-  context: 512,
-  residualNorms: [],
-});
 /** The first two have the same files. */
 const rows: Record<string, ModelRow> = {
   one: rowOf("one", "qwen3-tied-f32"),

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Problem } from "../../domain/problem.ts";
 import {
@@ -18,20 +18,8 @@ import { steeringBatch } from "../../workers/jobs/steering/steering-batch.ts";
 import type { CheckpointPointer, JobOutput } from "../../workers/protocol.ts";
 import type { ArtifactRow, ModelRow } from "../../workers/records.ts";
 import { createResidency, type Residency } from "../../workers/residency.ts";
+import { rowOf } from "./model-row.ts";
 
-const rowOf = (id: string, folder: string): ModelRow => ({
-  id,
-  name: id,
-  source: { type: "directory", path: resolve(`tests/fixtures/models/${folder}`), files: [] },
-  quantized: null,
-  digest: folder,
-  sizeBytes: 1_000_000,
-  layers: 3,
-  dModel: 48,
-  vocab: 320,
-  context: 512,
-  residualNorms: [],
-});
 const models: Record<string, ModelRow> = { one: rowOf("one", "qwen3-tied-f32"), other: rowOf("other", "llama-f16") };
 
 let residency: Residency;

@@ -1,15 +1,11 @@
 import { useState } from "preact/hooks";
 import { announce } from "../elements/announcer.tsx";
+import { copyText } from "../elements/copy-text.ts";
 
 export function CopyLink() {
   const [words, setWords] = useState("Copy link");
   const copy = async () => {
-    // Without https a browser gives no clipboard; the address bar has the same.
-    const copied = await navigator.clipboard?.writeText(location.href).then(
-      () => true,
-      () => false,
-    );
-    const said = copied ? "Link copied" : "Copy it from the address bar";
+    const said = (await copyText(location.href)) ? "Link copied" : "Copy it from the address bar";
     setWords(said);
     announce(said);
   };

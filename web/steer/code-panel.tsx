@@ -1,9 +1,9 @@
 import { useState } from "preact/hooks";
 import { apiKey } from "../api/credentials.ts";
+import { copyText } from "../elements/copy-text.ts";
 import { ScrollBox } from "../elements/scroll-box.tsx";
 import { Segments } from "../elements/segments.tsx";
 import { clientCode, type Language } from "./client-code.ts";
-import { copyText } from "./share-button.tsx";
 import { missingFrom, type SteerForm } from "./steer-form.ts";
 
 const titles: Readonly<Record<Language, string>> = { curl: "curl", node: "Node", python: "Python" };

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { copyText } from "../elements/copy-text.ts";
 import { goTo, linkTo } from "../shell/router.ts";
 import { encodeForm } from "./share-link.ts";
 import type { SteerForm } from "./steer-form.ts";
@@ -21,14 +22,4 @@ export function ShareButton({ form }: { readonly form: SteerForm }) {
       </span>
     </div>
   );
-}
-
-/** false where the browser gives no clipboard, as on plain http beside localhost. */
-export async function copyText(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
